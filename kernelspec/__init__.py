@@ -1,0 +1,1 @@
+"""The kernelspec and the command line ``bulkhead``."""

@@ -1,0 +1,98 @@
+"""A block of shared memory: what supervisor and worker must both see without a message.
+
+Each slot has one writer. A slot is eight bytes and aligned, so a reader sees the old number or the
+new one and never half of each.
+
+The slots CONSUMED_1 and CONSUMED_2 belong together with the pipes that they count, and are guarded
+by a sequence (a seqlock): it is odd while the supervisor reads from a pipe and has not yet said how
+much. A worker that wants to know how many bytes were ever written to descriptor 1 adds what is
+still in the pipe to what was taken out; seen in the middle of a read, that sum would miss the bytes
+in flight, and a record would overtake them.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+import time
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SIZE = mmap.PAGESIZE
+
+
+class Slot(IntEnum):
+    """The slots, with their writers."""
+
+    SEQUENCE = 0  # IOPub: odd while a captured pipe is being read
+    CONSUMED_1 = 1  # IOPub: bytes ever read from the worker's descriptor 1
+    CONSUMED_2 = 2  # IOPub: the same for descriptor 2
+    SENT = 3  # Shell: the number of the newest request given to the worker
+    ENDED = 4  # the worker: the number of the newest request whose user code is over
+    INTERRUPT = 5  # Control: the number that the newest interrupt is meant for
+    INTERRUPTS = 6  # Control: how many interrupts there were
+    LEAVE = 7  # Control: 1 once the worker is to end
+
+
+def create() -> int:
+    """Make an anonymous block and give its file descriptor (not inheritable)."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("bulkhead-ledger")
+    else:  # macOS has no memfd; an unlinked file maps just as well
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    os.ftruncate(fd, SIZE)
+    return fd
+
+
+class Ledger:
+    """One process's view of the block."""
+
+    def __init__(self, fd: int) -> None:
+        """Map the block behind ``fd``; the descriptor may be closed afterwards."""
+        self._map = mmap.mmap(fd, SIZE)
+        self._slots = memoryview(self._map).cast("Q")
+
+    def __repr__(self) -> str:
+        return f"<Ledger {({slot.name: self[slot] for slot in Slot})}>"
+
+    def __getitem__(self, slot: Slot) -> int:
+        return self._slots[slot]
+
+    def __setitem__(self, slot: Slot, value: int) -> None:
+        self._slots[slot] = value
+
+    def running(self) -> int:
+        """Give the number of the request that the worker has and has not ended, or 0."""
+        sent = self[Slot.SENT]
+        return sent if sent > self[Slot.ENDED] else 0
+
+    def consume(self, slot: Slot, read: Callable[[], bytes]) -> bytes:
+        """Read a captured pipe and count what came out, as one step (supervisor only)."""
+        slots = self._slots
+        slots[Slot.SEQUENCE] += 1
+        try:
+            data = read()
+            slots[slot] += len(data)
+        finally:
+            slots[Slot.SEQUENCE] += 1
+        return data
+
+    def written(self, waiting: Callable[[], tuple[int, int]]) -> tuple[int, int]:
+        """Count the bytes ever written to descriptors 1 and 2 (worker only).
+
+        ``waiting`` tells how many are in each pipe now.
+        """
+        slots = self._slots
+        while True:
+            before = slots[Slot.SEQUENCE]
+            out, err = waiting()
+            out += slots[Slot.CONSUMED_1]
+            err += slots[Slot.CONSUMED_2]
+            if before == slots[Slot.SEQUENCE] and not before & 1:
+                return out, err
+            time.sleep(0)  # gives the processor away: the supervisor is between two lines

@@ -1,0 +1,120 @@
+"""Records: what one process tells the other in one frame.
+
+A record says what happened (its kind), for which request (a number that the supervisor gave; 0 is
+'none'), where it stands among the bytes written to file descriptors 1 and 2 (its marks: how many
+bytes of each had been written before it), and carries opaque parts. JSON is made once, by whoever
+has the objects, and crosses as bytes.
+
+Decoding is total: any payload is a Record or a RecordError. Nothing is ever unpickled (G26).
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from .frames import encode as encode_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .frames import Buffer
+
+
+class RecordError(Exception):
+    """The payload of a frame is no record of ours."""
+
+
+class Kind(IntEnum):
+    """What a record tells, and the parts that it carries."""
+
+    # From the worker.
+    HELLO = 1
+    """The interpreter is ready. Parts: none."""
+    BEGIN = 2
+    """A request has begun. Parts: execution_count in decimal, forgotten numbers (8 bytes each)."""
+    STDOUT = 3
+    """Text written to sys.stdout. Parts: UTF-8, lone surrogates passed."""
+    STDERR = 4
+    """Text written to sys.stderr. Parts: as STDOUT."""
+    PUBLISH = 5
+    """A message for IOPub. Parts: msg_type, content, metadata, then buffers."""
+    COMM = 6
+    """A comm message for IOPub. Parts: comm_id, target_name, then as PUBLISH."""
+    COMM_ACCEPTED = 10
+    """A comm that the client opened has its target. Parts: comm_id, target_name."""
+    COMM_FORGOTTEN = 11
+    """The worker has dealt with a client's comm_close. Parts: comm_id."""
+    INPUT = 7
+    """The running request asks its client for a line. Parts: content of the input_request, a name
+    for this prompt."""
+    DONE = 8
+    """A request has ended. Parts: execution_count, 1 if what is queued is to be aborted (else 0),
+    msg_type of the reply (empty if the request has none), content, metadata."""
+    LOG = 9
+    """A line for the supervisor's log. Parts: level name, text."""
+
+    # To the worker.
+    REQUEST = 32
+    """A request. Parts: msg_type, header, content, metadata, then buffers."""
+    INPUT_REPLY = 33
+    """The answer to INPUT. Parts: content of the input_reply, the name of the prompt."""
+
+
+PARTS: dict[Kind, range] = {
+    Kind.HELLO: range(1),
+    Kind.BEGIN: range(2, 3),
+    Kind.STDOUT: range(1, 2),
+    Kind.STDERR: range(1, 2),
+    Kind.PUBLISH: range(3, 1 << 16),
+    Kind.COMM: range(5, 1 << 16),
+    Kind.COMM_ACCEPTED: range(2, 3),
+    Kind.COMM_FORGOTTEN: range(1, 2),
+    Kind.INPUT: range(2, 3),
+    Kind.DONE: range(5, 6),
+    Kind.LOG: range(2, 3),
+    Kind.REQUEST: range(4, 1 << 16),
+    Kind.INPUT_REPLY: range(2, 3),
+}
+"""How many parts each kind has."""
+
+_HEAD = struct.Struct("<BQQQH")
+_KINDS = {int(kind): kind for kind in Kind}
+
+
+class Record(NamedTuple):
+    """One record, decoded."""
+
+    kind: Kind
+    number: int
+    marks: tuple[int, int]
+    parts: list[bytes]
+
+
+def encode(
+    kind: Kind, number: int, parts: Sequence[Buffer] = (), marks: tuple[int, int] = (0, 0)
+) -> list[Buffer]:
+    """Make the frame of one record, as pieces for ``writev``. Buffers must be contiguous bytes."""
+    sizes = struct.pack(f"<{len(parts)}Q", *map(len, parts))
+    return encode_frame([_HEAD.pack(kind, number, *marks, len(parts)) + sizes, *parts])
+
+
+def decode(payload: bytes) -> Record:
+    """Read the payload of one frame. Raises RecordError, and nothing else, for foreign bytes."""
+    try:
+        code, number, out, err, count = _HEAD.unpack_from(payload)
+        sizes = struct.unpack_from(f"<{count}Q", payload, _HEAD.size)
+    except struct.error as error:
+        raise RecordError(f"a record's head is cut short: {payload[:40]!r}") from error
+    kind = _KINDS.get(code)
+    if kind is None or count not in PARTS[kind]:
+        raise RecordError(f"no record is of kind {code} with {count} parts")
+    start = _HEAD.size + 8 * count
+    if start + sum(sizes) != len(payload):
+        raise RecordError(f"the parts of a {kind.name} record do not fill it")
+    parts = []
+    for size in sizes:
+        parts.append(payload[start : start + size])
+        start += size
+    return Record(kind, number, (out, err), parts)

@@ -1,0 +1,47 @@
+"""Start a kernel: ``python -m bulkhead_kernel.supervisor -f CONNECTION_FILE``.
+
+The first thing that happens is a fork, before anything is imported that must not be in two
+processes: the child becomes the zygote and imports IPython while this process imports zmq.
+"""
+
+import os
+import socket
+import sys
+
+if sys.path and sys.path[0] in ("", os.getcwd()):
+    # `python -m` puts the working directory first. A user's own socket.py or zmq.py there must not
+    # become the supervisor's; the worker puts the directory back for the user's code.
+    del sys.path[0]
+
+from .options import parse_options
+
+
+def main() -> None:
+    """Run a kernel, and exit with 0 once it was shut down."""
+    if sys.platform == "win32":
+        raise SystemExit("bulkhead: Windows is not supported yet; Linux is, and macOS is meant to be.")
+    _open_standard_descriptors()
+    options = parse_options(sys.argv[1:])
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        from ..worker import zygote
+
+        zygote.main(theirs, options.worker)
+    theirs.close()
+
+    from . import start
+
+    start.start(options, ours, pid)
+
+
+def _open_standard_descriptors() -> None:
+    """Fill 0, 1 and 2, which may be closed at birth: a pipe of ours must not get such a number."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004
+        pass
+    os.close(fd)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""What can go wrong, named for whose fault it is."""
+
+
+class ConnectionFileError(Exception):
+    """The connection file (or an option) cannot be used: the fault of whoever started the kernel."""
+
+
+class MalformedMessageError(Exception):
+    """A client's frames are no message, or are not signed with the key: nothing was done."""
+
+
+class WorkerStartError(Exception):
+    """No worker could be started."""

@@ -1,0 +1,274 @@
+"""The IOPub thread: the only reader of the worker, the only writer of the IOPub socket.
+
+It decides nothing about order; it brings what happened to the transcript in a sequence that makes
+the transcript's rules true, and does what the transcript says:
+
+1. captured bytes are read first, records after them. A record's mark counts bytes that its sender
+   wrote before it, so they can be read now, exactly as many as are missing. And a byte that was read
+   before the records were is behind no record that is still to come from the same sender.
+2. the inbox is emptied after the records were read and before they are taken: Shell announces a
+   request before it writes it, so a record's request is always known.
+3. a death is acted on after everything that could be read was taken (G18).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import struct
+import termios
+import time
+from typing import TYPE_CHECKING
+
+import zmq
+
+from ..shared import frames, records
+from ..shared.ledger import Slot
+from . import events
+from .pipes import PIPE_SIZE
+from .transcript import Action, Log, Publish, TellControl, TellShell, Transcript, TranscriptError
+from .wire import NO_PARENT, dumps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .events import ToControl, ToIOPub, ToShell, Worker
+    from .inbox import Inbox
+    from .wire import Builder
+
+log = logging.getLogger(__name__)
+
+_READ = 1 << 18  # bytes at a time
+_SLOTS = {1: Slot.CONSUMED_1, 2: Slot.CONSUMED_2}
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+
+
+class _Pipes:
+    """Our reading ends of one worker."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.decoder = frames.Decoder()
+        self.captured = {1: worker.stdout, 2: worker.stderr}
+        self.listening = True  # to its records
+        self.since_death = {1: 0, 2: 0}  # bytes captured after its process ended
+        for fd in (worker.records, worker.stdout, worker.stderr):
+            os.set_blocking(fd, False)
+
+    def read_captured(self, descriptor: int, size: int = _READ) -> bytes | None:
+        """Read from a captured pipe, and count it in the ledger.
+
+        None if there is nothing now, b'' if nobody can write to it any more.
+        """
+        fd = self.captured[descriptor]
+        try:
+            return self.worker.ledger.consume(_SLOTS[descriptor], lambda: os.read(fd, size))
+        except BlockingIOError:
+            return None
+
+    def close(self) -> None:
+        """Close everything that was IOPub's."""
+        for fd in (self.worker.records, self.worker.stdout, self.worker.stderr):
+            os.close(fd)
+
+
+class IOPub:
+    """Everything that the thread needs; ``run`` is its life."""
+
+    def __init__(  # noqa: PLR0913 - these are its collaborators
+        self,
+        socket: zmq.Socket[bytes],
+        inbox: Inbox[ToIOPub],
+        builder: Builder,
+        to_shell: Inbox[ToShell],
+        to_control: Inbox[ToControl],
+    ) -> None:
+        self._socket = socket
+        self._inbox = inbox
+        self._builder = builder
+        self._to_shell = to_shell
+        self._to_control = to_control
+        self._transcript = Transcript()
+        self._pipes: _Pipes | None = None
+        self._prefix = f"kernel.{builder.session}."
+        self._poller = zmq.Poller()
+        self._poller.register(socket, zmq.POLLIN)
+        self._poller.register(inbox.fileno(), zmq.POLLIN)
+        self._closing = False
+
+    def run(self) -> None:
+        """Publish until told to close."""
+        self._perform(self._transcript.starting())
+        while not self._closing:
+            wait = self._transcript.streams.wait(time.monotonic())
+            ready = dict(self._poller.poll(None if wait is None else wait * 1000 + 1))
+            if self._socket in ready:
+                self._welcome()
+            self._step(ready)
+            self._perform(self._transcript.due(time.monotonic()))
+        self._socket.close()
+        self._to_shell.put(events.Closed())
+        self._to_control.put(events.Closed())
+
+    def _step(self, ready: dict[object, int]) -> None:
+        pipes = self._pipes
+        if pipes is None:
+            self._drain_inbox()
+            return
+        dead = pipes.worker.pidfd in ready
+        found = [
+            self._capture(pipes, descriptor, dead=dead)
+            for descriptor, fd in pipes.captured.items()
+            if fd in ready or dead
+        ]
+        payloads: list[bytes] = []
+        if pipes.listening and (any(found) or dead or pipes.worker.records in ready):
+            payloads = self._read_records(pipes)
+        self._drain_inbox()
+        self._take(pipes, payloads)
+        if any(found):
+            self._perform(self._transcript.settle())
+        if dead and not any(found) and not payloads:
+            self._release(pipes)
+
+    def _capture(self, pipes: _Pipes, descriptor: int, *, dead: bool) -> bool:
+        if pipes.since_death[descriptor] >= PIPE_SIZE:
+            return False  # what comes now is an orphan's: more than a pipe holds was read already
+        data = pipes.read_captured(descriptor)
+        if data and dead:
+            pipes.since_death[descriptor] += len(data)
+        if data:
+            self._transcript.captured(descriptor, data)
+        elif data is not None and (fd := pipes.captured[descriptor]) in self._poller:
+            self._poller.unregister(fd)  # or the poller would never sleep again
+        return bool(data)
+
+    def _read_records(self, pipes: _Pipes) -> list[bytes]:
+        """Read at least what is in the pipe now; what comes meanwhile may wait."""
+        fd = pipes.worker.records
+        payloads: list[bytes] = []
+        left = max(1, struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0])
+        try:
+            while left > 0:
+                data = os.read(fd, max(left, _READ))
+                if not data:
+                    self._distrust(pipes, "It closed its pipe to the kernel.", closed=True)
+                    break
+                left -= len(data)
+                payloads += pipes.decoder.feed(data)
+        except BlockingIOError:
+            pass
+        except frames.FrameError as error:
+            self._distrust(pipes, f"It wrote bytes that are no message: {error}.")
+        return payloads
+
+    def _take(self, pipes: _Pipes, payloads: Iterable[bytes]) -> None:
+        transcript = self._transcript
+        try:
+            for payload in payloads:
+                record = records.decode(payload)
+                for descriptor, size in enumerate(transcript.missing(record), 1):
+                    left = size
+                    while left and (data := pipes.read_captured(descriptor, left)):
+                        transcript.captured(descriptor, data)
+                        left -= len(data)
+                if actions := transcript.record(record):
+                    self._perform(actions)
+        except (records.RecordError, TranscriptError) as error:
+            self._distrust(pipes, f"It wrote a message that cannot be: {error}.")
+
+    def _distrust(self, pipes: _Pipes, why: str, *, closed: bool = False) -> None:
+        """Listen no more to this worker's records; Control sees to its end (G26)."""
+        if pipes.listening:
+            pipes.listening = False
+            self._poller.unregister(pipes.worker.records)
+            event = events.Misbehaved(pipes.worker.generation, why, closed)
+            self._to_control.put(event)
+            if not closed:
+                log.error("worker %s: %s", pipes.worker.pid, why)
+
+    def _attach(self, worker: Worker) -> None:
+        self._pipes = _Pipes(worker)
+        for fd in (worker.records, worker.stdout, worker.stderr, worker.pidfd):
+            self._poller.register(fd, zmq.POLLIN)
+        self._perform(self._transcript.attach(worker.generation))
+
+    def _release(self, pipes: _Pipes) -> None:
+        """Let go of a dead worker, of which everything was read."""
+        worker = pipes.worker
+        for fd in (worker.records, worker.stdout, worker.stderr, worker.pidfd):
+            if fd in self._poller:
+                self._poller.unregister(fd)
+        if pipes.decoder.pending:
+            log.info("worker %s: %s bytes of a torn record", worker.pid, pipes.decoder.pending)
+        pipes.close()
+        self._pipes = None
+        self._to_control.put(events.Drained(worker.generation))
+
+    def _drain_inbox(self) -> None:
+        transcript = self._transcript
+        for event in self._inbox.drain():
+            match event:
+                case events.Sent():
+                    self._perform(transcript.sent(event))
+                case events.Answer():
+                    self._perform(transcript.answer(event))
+                case events.Abort():
+                    self._perform(transcript.abort(event))
+                case events.Refuse():
+                    self._perform(transcript.refuse(event))
+                case events.Remark():
+                    self._perform(transcript.remark(event))
+                case events.CommInfo():
+                    self._perform(transcript.comm_info(event))
+                case events.CommClosed():
+                    self._perform(transcript.comm_closed(event))
+                case events.Attach(worker):
+                    self._attach(worker)
+                case events.Died(generation, report):
+                    self._perform(transcript.died(generation, report))
+                case events.Close():
+                    self._closing = True
+
+    def _perform(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            match action:
+                case Publish():
+                    self._publish(action)
+                case TellShell(event):
+                    self._to_shell.put(event)
+                case TellControl(event):
+                    self._to_control.put(event)
+                case Log(level, text):
+                    log.log(_LEVELS.get(level, logging.ERROR), "worker: %s", text)
+
+    def _publish(self, message: Publish) -> None:
+        topic = message.topic or self._prefix + message.msg_type
+        self._socket.send_multipart(
+            self._builder.build(
+                [topic.encode()],
+                message.msg_type,
+                message.parent,
+                message.content,
+                message.metadata,
+                message.buffers,
+            )
+        )
+
+    def _welcome(self) -> None:
+        """Answer each new subscription ("Welcome message" in the messaging documentation)."""
+        while True:
+            try:
+                frame = self._socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if not frame.startswith(b"\x01"):
+                continue  # somebody left
+            try:
+                content = dumps({"subscription": frame[1:].decode()})
+            except UnicodeDecodeError:
+                continue  # nothing of ours begins like that
+            message = self._builder.build([frame[1:]], "iopub_welcome", NO_PARENT, content)
+            self._socket.send_multipart(message)
+

@@ -1,0 +1,123 @@
+"""The kernel as a whole: its parts, built in the one order that works and taken down in reverse."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import zmq
+
+from . import connection as connections
+from . import events
+from .control import Control, Deadlines
+from .heartbeat import Heartbeat
+from .inbox import Inbox
+from .iopub import IOPub
+from .shell import Shell
+from .wire import Builder, Signer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .connection import Connection
+    from .zygote import Zygote
+
+log = logging.getLogger(__name__)
+
+EXIT_FAILED = 70  # EX_SOFTWARE of sysexits.h
+
+
+def run(connection: Connection, zygote: Zygote, session: str, deadlines: Deadlines) -> None:
+    """Be a kernel until it is shut down. Raises ConnectionFileError if it cannot be bound."""
+    context, heart_context = zmq.Context(io_threads=1), zmq.Context(io_threads=1)
+    given = connection
+    sockets, connection = connections.bind(given, context, heart_context)
+    ours = _publish_file(given, connection)
+    signer = Signer(connection.key, connection.signature_scheme)
+    builder = Builder(signer, session)
+    to_iopub: Inbox[events.ToIOPub] = Inbox()
+    to_shell: Inbox[events.ToShell] = Inbox()
+    to_control: Inbox[events.ToControl] = Inbox()
+    parent = _parent()
+    control = Control(
+        sockets.control, to_control, signer, builder, zygote, to_iopub, to_shell, parent, deadlines
+    )
+    shell = Shell(
+        sockets.shell, sockets.stdin, to_shell, signer, builder, connection, to_iopub, to_control
+    )
+    iopub = IOPub(sockets.iopub, to_iopub, builder, to_shell, to_control)
+    heartbeat = Heartbeat(heart_context, sockets.hb)
+
+    def guarded(part: Callable[[], None]) -> Callable[[], None]:
+        """Let a part that fails end the whole: half a kernel would hang its clients (race 46)."""
+
+        def guard() -> None:
+            try:
+                part()
+            except BaseException:
+                log.critical("the supervisor failed; the kernel ends", exc_info=True)
+                control.end_worker_now()
+                os._exit(EXIT_FAILED)
+
+        return guard
+
+    _catch_signals(to_control)
+    threads = [
+        threading.Thread(target=guarded(part.run), name=name)
+        for name, part in (("iopub", iopub), ("shell", shell))
+    ]
+    heartbeat.start()
+    for thread in threads:
+        thread.start()
+    guarded(control.run)()
+    for thread in threads:
+        thread.join()
+    zygote.close()
+    control.close()
+    context.term()
+    heartbeat.stop()
+    if ours:
+        connection.path.unlink(missing_ok=True)
+
+
+def _publish_file(given: Connection, bound: Connection) -> bool:
+    """Write the ports that were chosen here into the connection file; tell if the file is ours."""
+    ours = not given.path.exists()
+    if ours or given.ports != bound.ports:
+        connections.write(bound)
+    return ours
+
+
+def _catch_signals(to_control: Inbox[events.ToControl]) -> None:
+    """Let signals become events. SIGINT is the worker's business, and comes as a message."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def ask_to_end(signum: int, _: object) -> None:
+        to_control.put(events.Signalled(signal.Signals(signum).name))
+
+    signal.signal(signal.SIGTERM, ask_to_end)
+    signal.signal(signal.SIGHUP, ask_to_end)
+
+
+def _parent() -> int | None:
+    """Give a descriptor that is readable once the process that started the kernel is gone."""
+    pid = os.environ.get("JPY_PARENT_PID", "")
+    if not pid.isdigit() or int(pid) <= 1 or not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(int(pid))
+    except ProcessLookupError:
+        log.warning("the process that started this kernel (pid %s) is already gone", pid)
+        return _readable()
+    except OSError:
+        return None
+
+
+def _readable() -> int:
+    reader, writer = os.pipe()
+    os.close(writer)
+    return reader
+

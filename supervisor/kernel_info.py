@@ -1,0 +1,48 @@
+"""What the kernel says of itself: at once, in any state of the worker, without importing IPython."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from typing import Any
+
+from ..shared.version import __version__
+from .wire import PROTOCOL_VERSION
+
+_LINKS = {
+    "Python Reference": "https://docs.python.org/{}.{}",
+    "IPython Reference": "https://ipython.readthedocs.io/en/stable/",
+    "NumPy Reference": "https://numpy.org/doc/stable/",
+    "SciPy Reference": "https://docs.scipy.org/doc/scipy/reference/",
+    "Matplotlib Reference": "https://matplotlib.org/stable/",
+    "pandas Reference": "https://pandas.pydata.org/docs/",
+}
+
+
+def kernel_info() -> dict[str, Any]:
+    """Give the content of a kernel_info_reply ("Kernel info" in the messaging documentation)."""
+    version = platform.python_version()
+    return {
+        "status": "ok",
+        "protocol_version": PROTOCOL_VERSION,
+        "implementation": "bulkhead",
+        "implementation_version": __version__,
+        "language_info": {
+            "name": "python",
+            "version": version,
+            "mimetype": "text/x-python",
+            "codemirror_mode": {"name": "ipython", "version": sys.version_info.major},
+            "pygments_lexer": "ipython3",
+            "nbconvert_exporter": "python",
+            "file_extension": ".py",
+        },
+        "banner": (
+            f"Python {sys.version}\nBulkhead {__version__}: IPython in a process of its own. "
+            "Type '?' for help."
+        ),
+        "help_links": [
+            {"text": text, "url": url.format(*sys.version_info)} for text, url in _LINKS.items()
+        ],
+        "supported_features": [],
+        "debugger": False,
+    }

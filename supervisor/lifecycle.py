@@ -1,0 +1,111 @@
+"""The worker's life as a table: what state it is in, what may happen, what is to be done then.
+
+What is not in the table raises and changes nothing. Whether a worker that runs is idle or busy is
+no state here: the ledger and Shell know, and a second copy could only be wrong.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+MAX_STILLBORN = 3
+"""Workers that die before their hello, one after another, before no more are started (G25)."""
+
+
+class State(Enum):
+    """Where a worker stands."""
+
+    DEAD = "dead"  # there is none
+    STARTING = "starting"  # asked for, or not yet heard of
+    RUNNING = "running"  # said hello
+    DYING = "dying"  # has ended or is being ended; its end is not told yet
+    BROKEN = "broken"  # too many died before their hello
+    STOPPED = "stopped"  # the kernel is ending and there is none
+
+
+class Event(Enum):
+    """What happens to a worker."""
+
+    START = "start"
+    HELLO = "hello"
+    END = "end"  # its process has ended
+    BURIED = "buried"  # its end was told
+    STOP = "stop"  # the kernel is to end
+
+
+class Do(Enum):
+    """What Control is to do about it."""
+
+    NOTHING = "nothing"
+    SPAWN = "spawn"
+    OFFER = "offer"  # tell Shell that requests may go to it
+    BURY = "bury"  # reap it, end its group, tell why
+    RESTART = "restart"  # the next one
+    GIVE_UP = "give up"  # no more workers: tell Shell why
+    END = "end"  # make the worker end: ask, then insist
+    FINISH = "finish"  # the kernel itself can end now
+
+
+class LifecycleError(Exception):
+    """That cannot happen in this state: a fault of ours."""
+
+
+TABLE: dict[tuple[State, Event], tuple[State, Do]] = {
+    (State.DEAD, Event.START): (State.STARTING, Do.SPAWN),
+    (State.BROKEN, Event.START): (State.STARTING, Do.SPAWN),
+    (State.STARTING, Event.HELLO): (State.RUNNING, Do.OFFER),
+    (State.STARTING, Event.END): (State.DYING, Do.BURY),
+    (State.RUNNING, Event.END): (State.DYING, Do.BURY),
+    (State.DYING, Event.BURIED): (State.DEAD, Do.RESTART),
+    (State.STARTING, Event.STOP): (State.STARTING, Do.END),
+    (State.RUNNING, Event.STOP): (State.RUNNING, Do.END),
+    (State.DYING, Event.STOP): (State.DYING, Do.NOTHING),
+    (State.DEAD, Event.STOP): (State.STOPPED, Do.FINISH),
+    (State.BROKEN, Event.STOP): (State.STOPPED, Do.FINISH),
+}
+"""Until STOP was taken."""
+
+STOPPING_TABLE: dict[tuple[State, Event], tuple[State, Do]] = {
+    (State.STARTING, Event.HELLO): (State.STARTING, Do.NOTHING),
+    (State.STARTING, Event.END): (State.DYING, Do.BURY),
+    (State.RUNNING, Event.END): (State.DYING, Do.BURY),
+    (State.DYING, Event.BURIED): (State.STOPPED, Do.FINISH),
+    (State.STARTING, Event.STOP): (State.STARTING, Do.NOTHING),
+    (State.RUNNING, Event.STOP): (State.RUNNING, Do.NOTHING),
+    (State.DYING, Event.STOP): (State.DYING, Do.NOTHING),
+    (State.STOPPED, Event.STOP): (State.STOPPED, Do.NOTHING),
+}
+"""Afterwards: a death is an end, and there is no next worker."""
+
+
+class Lifecycle:
+    """The state of the worker, and the count of those that never lived."""
+
+    def __init__(self) -> None:
+        self.state = State.DEAD
+        self.generation = 0
+        self.stillborn = 0
+        self.stopping = False
+
+    def __repr__(self) -> str:
+        return f"<Lifecycle: worker {self.generation} {self.state.value}>"
+
+    def take(self, event: Event) -> Do:
+        """Move on; tell what is to be done. Raises LifecycleError, and changes nothing then."""
+        table = STOPPING_TABLE if self.stopping else TABLE
+        try:
+            state, do = table[self.state, event]
+        except KeyError:
+            raise LifecycleError(f"{event.value} cannot come while {self!r}") from None
+        if event is Event.STOP:
+            self.stopping = True
+        elif event is Event.START:
+            self.generation += 1
+        elif event is Event.HELLO:
+            self.stillborn = 0
+        elif event is Event.END and self.state is State.STARTING:
+            self.stillborn += 1
+        if do is Do.RESTART and self.stillborn >= MAX_STILLBORN:
+            state, do = State.BROKEN, Do.GIVE_UP
+        self.state = state
+        return do

@@ -1,0 +1,55 @@
+"""The pipes between the supervisor and one worker."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from contextlib import suppress
+from typing import NamedTuple
+
+from ..shared import ledger
+
+PIPE_SIZE = 1 << 20
+"""What a pipe holds, in bytes, where the system lets us choose: fewer wake-ups in a flood."""
+
+
+class Ends(NamedTuple):
+    """Both sides' descriptors: the worker's are to be closed here once it has them."""
+
+    requests: int
+    records: int
+    stdout: int
+    stderr: int
+    ledger: int
+    crash: int
+    worker: tuple[int, ...]
+    """The worker's, in the order of ``worker.options.Descriptors``."""
+
+
+def create() -> Ends:
+    """Make what connects the supervisor with a new worker. Nothing of it is inheritable."""
+    for_requests, requests = _pipe()
+    records, for_records = _pipe()
+    stdout, for_stdout = _pipe()
+    stderr, for_stderr = _pipe()
+    block = ledger.create()
+    crash = _crash_file()
+    worker = (for_requests, for_records, for_stdout, for_stderr, block, crash)
+    return Ends(requests, records, stdout, stderr, block, crash, worker)
+
+
+def _pipe() -> tuple[int, int]:
+    reader, writer = os.pipe()
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):  # the user's quota of pipe memory is used up: smaller works, too
+            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+    return reader, writer
+
+
+def _crash_file() -> int:
+    """Make the anonymous file into which a dying interpreter writes where it is."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("bulkhead-crash")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

@@ -1,0 +1,77 @@
+"""Which request is next: taken in order of arrival, one at a time (G10, G11, G21). Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .events import Reply, Request
+    from .post_mortem import Report
+
+
+class Turn(Enum):
+    """What is to be done with the next request."""
+
+    SEND = "send"
+    ABORT = "abort"
+    REFUSE = "refuse"
+
+
+@dataclass(slots=True)
+class _Waiting:
+    request: Request
+    aborted: bool = False
+
+
+class Queue:
+    """Requests for the worker, and the one that it has."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[_Waiting] = deque()
+        self.current: Request | None = None
+        self.ready = False  # a worker takes requests
+        self.refusing: Report | None = None
+        """Set once no worker will come: why."""
+
+    def __repr__(self) -> str:
+        return f"<Queue: {self.current} runs, {len(self._waiting)} wait>"
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def arrive(self, request: Request) -> None:
+        """Append a request."""
+        self._waiting.append(_Waiting(request))
+
+    def put_back(self, request: Request) -> None:
+        """Take back a request that the worker never began: it is next."""
+        self._forget(request)
+        self._waiting.appendleft(_Waiting(request))
+
+    def over(self, reply: Reply) -> None:
+        """Note that a request is over; if it failed, abort the executions behind it."""
+        self._forget(reply.request)
+        if reply.abort:
+            for waiting in self._waiting:
+                if waiting.request.message.msg_type == "execute_request":
+                    waiting.aborted = True
+
+    def next(self) -> tuple[Turn, Request] | None:
+        """Give what is to be done now, if anything. A request that is sent becomes current."""
+        if self.current is not None or not self._waiting:
+            return None
+        if self._waiting[0].aborted:
+            return Turn.ABORT, self._waiting.popleft().request
+        if self.refusing is not None:
+            return Turn.REFUSE, self._waiting.popleft().request
+        if not self.ready:
+            return None
+        self.current = self._waiting.popleft().request
+        return Turn.SEND, self.current
+
+    def _forget(self, request: Request) -> None:
+        if self.current is not None and self.current.number == request.number:
+            self.current = None

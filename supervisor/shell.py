@@ -1,0 +1,286 @@
+"""The Shell thread: the shell and stdin sockets, and the pipe on which requests go to the worker.
+
+It answers what the supervisor knows by itself at once, whatever runs, and gives the worker one
+request at a time. It never waits for anything but its poller: a request that is larger than the
+pipe, or a worker that does not read, holds up nobody (races 24 to 26).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING
+
+import zmq
+
+from ..shared import records
+from ..shared.ledger import Slot
+from ..shared.records import Kind
+from . import events
+from .errors import MalformedMessageError
+from .events import Request
+from .kernel_info import kernel_info
+from .queue import Queue, Turn
+from .wire import Message, dumps, parse
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .events import ToControl, ToIOPub, ToShell, Worker
+    from .inbox import Inbox
+    from .wire import Builder, Signer
+
+log = logging.getLogger(__name__)
+
+FOR_THE_WORKER = frozenset({
+    "execute_request", "complete_request", "inspect_request", "is_complete_request",
+    "history_request", "comm_open", "comm_msg", "comm_close",
+})  # fmt: skip
+
+
+class Shell:
+    """Everything that the thread needs; ``run`` is its life."""
+
+    def __init__(  # noqa: PLR0913 - these are its collaborators
+        self,
+        socket: zmq.Socket[bytes],
+        stdin: zmq.Socket[bytes],
+        inbox: Inbox[ToShell],
+        signer: Signer,
+        builder: Builder,
+        connection: Connection,
+        to_iopub: Inbox[ToIOPub],
+        to_control: Inbox[ToControl],
+    ) -> None:
+        self._socket = socket
+        self._stdin = stdin
+        self._inbox = inbox
+        self._signer = signer
+        self._builder = builder
+        self._connection = connection
+        self._to_iopub = to_iopub
+        self._to_control = to_control
+        self._finished = False
+        self._numbers = count(1)
+        self._queue = Queue()
+        self._worker: Worker | None = None
+        self._outgoing: deque[memoryview] = deque()
+        self._prompt: tuple[bytes, str] | None = None  # the worker's name for it, and our msg_id
+        self._poller = zmq.Poller()
+        for source in (socket, stdin, inbox.fileno()):
+            self._poller.register(source, zmq.POLLIN)
+
+    def run(self) -> None:
+        """Serve until the kernel is finished."""
+        while not self._finished:
+            ready = dict(self._poller.poll())
+            # What the other threads say comes before what clients say: G14, and order.
+            self._hear()
+            if self._socket in ready:
+                self._receive()
+            if self._stdin in ready:
+                self._receive_input()
+            self._write()
+            self._advance()
+        self._socket.close()
+        self._stdin.close()
+
+    # The other threads.
+
+    def _hear(self) -> None:
+        for event in self._inbox.drain():
+            match event:
+                case events.Ready(worker):
+                    self._worker = worker
+                    self._queue.ready = True
+                case events.Gone(generation):
+                    self._part(generation)
+                case events.Unbegun(request):
+                    self._queue.put_back(replace(request, retried=True))
+                case events.InputAsked():
+                    self._ask(event)
+                case events.Reply():
+                    self._reply(event)
+                case events.Broken(report) | events.Stop(report):
+                    self._queue.refusing = report
+                case events.Finish():
+                    self._receive()
+                    self._advance()
+                    self._to_iopub.put(events.Close())
+                case events.Closed():
+                    self._finished = True
+
+    def _part(self, generation: int) -> None:
+        worker = self._worker
+        if worker is not None and worker.generation == generation:
+            os.close(worker.requests)
+            if worker.requests in self._poller:
+                self._poller.unregister(worker.requests)
+            self._worker = None
+            self._queue.ready = False
+            self._outgoing.clear()
+            self._prompt = None
+
+    def _reply(self, reply: events.Reply) -> None:
+        if reply.abort:
+            # What has arrived until now is aborted. Whoever sends after reading this reply is not.
+            self._receive()
+        current = self._queue.current
+        if current is not None and current.number == reply.request.number:
+            self._prompt = None
+        self._queue.over(reply)
+        if reply.msg_type:
+            message = reply.request.message
+            self._socket.send_multipart(
+                self._builder.build(
+                    message.identities, reply.msg_type, message.header, reply.content, reply.metadata
+                )
+            )
+
+    # Clients.
+
+    def _receive(self) -> None:
+        while True:
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                self._arrive(parse(frames, self._signer))
+            except MalformedMessageError as error:
+                log.warning("shell: a message was dropped: %s", error)
+
+    def _arrive(self, message: Message) -> None:
+        request = Request(next(self._numbers), message, "shell")
+        msg_type = message.msg_type
+        if msg_type in FOR_THE_WORKER:
+            if msg_type == "comm_close":
+                self._note_close(message)
+            self._queue.arrive(request)
+        elif msg_type == "kernel_info_request":
+            self._answer(request, "kernel_info_reply", kernel_info())
+        elif msg_type == "comm_info_request":
+            self._comm_info(request)
+        elif msg_type == "connect_request":
+            ports = {f"{name}_port": port for name, port in self._connection.ports.items()}
+            self._answer(request, "connect_reply", {"status": "ok", **ports})
+        elif msg_type == "shutdown_request":
+            self._to_control.put(events.ShutdownAsked(request))
+        else:
+            log.warning("shell: no %r is known here; it gets no reply", msg_type)
+            self._to_iopub.put(events.Answer(request, "", b"{}"))
+
+    def _answer(self, request: Request, msg_type: str, content: dict[str, object]) -> None:
+        self._to_iopub.put(events.Answer(request, msg_type, dumps(content)))
+
+    def _comm_info(self, request: Request) -> None:
+        try:
+            target_name = request.message.parsed_content().get("target_name")
+        except MalformedMessageError as error:
+            content = {"status": "error", "ename": "ValueError", "evalue": str(error)}
+            self._answer(request, "comm_info_reply", {**content, "traceback": []})
+            return
+        name = target_name if isinstance(target_name, str) else None
+        self._to_iopub.put(events.CommInfo(request, name))
+
+    def _note_close(self, message: Message) -> None:
+        try:
+            comm_id = message.parsed_content().get("comm_id")
+        except MalformedMessageError:
+            return  # the worker will tell
+        if isinstance(comm_id, str):
+            self._to_iopub.put(events.CommClosed(comm_id))
+
+    # stdin.
+
+    def _ask(self, event: events.InputAsked) -> None:
+        current = self._queue.current
+        if current is None or current.number != event.number:
+            return
+        self._receive_input()  # what was typed for an earlier prompt answers no later one
+        msg_id = self._builder.new_id()
+        self._prompt = event.prompt, msg_id
+        message = current.message
+        self._stdin.send_multipart(
+            self._builder.build(
+                message.identities, "input_request", message.header, event.content, msg_id=msg_id
+            )
+        )
+
+    def _receive_input(self) -> None:
+        while True:
+            try:
+                frames = self._stdin.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                self._take_input(parse(frames, self._signer))
+            except MalformedMessageError as error:
+                log.warning("stdin: a message was dropped: %s", error)
+
+    def _take_input(self, message: Message) -> None:
+        current, prompt = self._queue.current, self._prompt
+        if message.msg_type != "input_reply" or current is None or prompt is None:
+            log.info("stdin: a %s that nobody waits for was dropped", message.msg_type)
+            return
+        name, msg_id = prompt
+        # Not every client says which prompt it answers; one that does must mean this one.
+        answers = message.parent()
+        if answers not in ("", msg_id, current.message.msg_id) or (
+            message.identities != current.message.identities
+        ):
+            log.info("stdin: an answer to another prompt was dropped")
+            return
+        self._prompt = None
+        self._send(Kind.INPUT_REPLY, current.number, message.content, name)
+
+    # The worker.
+
+    def _advance(self) -> None:
+        while (turn := self._queue.next()) is not None:
+            match turn:
+                case Turn.ABORT, request:
+                    self._to_iopub.put(events.Abort(request))
+                case Turn.REFUSE, request:
+                    assert self._queue.refusing is not None
+                    self._to_iopub.put(events.Refuse(request, self._queue.refusing))
+                case Turn.SEND, request:
+                    self._send_request(request)
+
+    def _send_request(self, request: Request) -> None:
+        worker = self._worker
+        assert worker is not None, "the queue sends to a ready worker only"
+        message = request.message
+        # IOPub must know the request before a record of it can come.
+        self._to_iopub.put(events.Sent(request, worker.generation))
+        worker.ledger[Slot.SENT] = request.number
+        self._send(
+            Kind.REQUEST, request.number, message.msg_type.encode(),
+            message.header, message.content, message.metadata, *message.buffers,
+        )  # fmt: skip
+
+    def _send(self, kind: Kind, number: int, *parts: bytes) -> None:
+        self._outgoing.extend(map(memoryview, records.encode(kind, number, parts)))
+        self._write()
+
+    def _write(self) -> None:
+        """Write what the pipe takes; ask the poller to tell when it takes more."""
+        worker, outgoing = self._worker, self._outgoing
+        if worker is None or not outgoing:
+            return
+        try:
+            while outgoing:
+                written = os.writev(worker.requests, list(outgoing)[:64])
+                while outgoing and written >= len(outgoing[0]):
+                    written -= len(outgoing.popleft())
+                if written:
+                    outgoing[0] = outgoing[0][written:]
+        except BlockingIOError:
+            self._poller.register(worker.requests, zmq.POLLOUT)
+            return
+        except BrokenPipeError:
+            outgoing.clear()  # it is dead; IOPub will say so
+        if worker.requests in self._poller:
+            self._poller.unregister(worker.requests)

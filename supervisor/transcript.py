@@ -1,0 +1,393 @@
+"""The order of everything that the kernel publishes: one pure object, events in, actions out.
+
+It has no socket, no clock and no thread, so every interleaving that can happen can be tried in a
+test. IOPub feeds it and carries out what it says, in order. Order comes from two facts only: a
+worker's records are in the order in which they were written, and a request is over for Shell after
+its idle was published. There is nothing to flush and nothing to wait for.
+
+It also holds the one table of open comms. Whoever asks (comm_info) is answered from here, on the
+path on which opens and closes are published, so that the answer cannot be older than what its
+client has seen (G14).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..shared.records import Kind, Record
+from .events import (
+    Abort,
+    Answer,
+    Buried,
+    CommClosed,
+    CommInfo,
+    Gone,
+    Hello,
+    InputAsked,
+    Refuse,
+    Remark,
+    Reply,
+    Request,
+    Sent,
+    ToControl,
+    ToShell,
+    Unbegun,
+)
+from .streams import Captured, Streams, Text
+from .wire import NO_PARENT, dumps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .post_mortem import Report
+
+BUSY = dumps({"execution_state": "busy"})
+IDLE = dumps({"execution_state": "idle"})
+STARTING = dumps({"execution_state": "starting"})
+
+PUBLISHABLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+"""Names of messages that a worker may publish: whatever a library sends, but for ..."""
+RESERVED = frozenset({"status", "iopub_welcome", "comm_open", "comm_msg", "comm_close"})
+COMM_TYPES = frozenset({"comm_open", "comm_msg", "comm_close"})
+
+
+class TranscriptError(Exception):
+    """A worker's record that makes no sense here: that worker is not to be listened to any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Publish a message on IOPub."""
+
+    msg_type: str
+    parent: bytes
+    content: bytes
+    metadata: bytes = b"{}"
+    buffers: tuple[bytes, ...] = ()
+    topic: str = ""  # "" for the ordinary one
+
+
+@dataclass(frozen=True, slots=True)
+class TellShell:
+    """Put an event into Shell's inbox."""
+
+    event: ToShell
+
+
+@dataclass(frozen=True, slots=True)
+class TellControl:
+    """Put an event into Control's inbox."""
+
+    event: ToControl
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Write a line of the worker's into the log."""
+
+    level: str
+    text: str
+
+
+Action = Publish | TellShell | TellControl | Log
+
+
+class Transcript:
+    """What was said, what is open, and what follows from the next event."""
+
+    def __init__(self) -> None:
+        self.streams = Streams()
+        self._generation = 0  # 0: no worker is attached
+        self._captured = (Captured(), Captured())
+        self._open: Request | None = None  # sent to the worker and not over
+        self._begun = False
+        self._parents: dict[int, bytes] = {}  # headers of requests that the worker can still name
+        self._forgotten: set[int] = set()  # ... and those that it cannot
+        self._cell = 0  # the newest execute_request: what is written by nobody known belongs to it
+        self._execution_count = 0
+        self._comms: dict[str, str] = {}  # comm_id to target_name
+        self._closing: set[str] = set()  # closed by a client, and the worker has yet to hear of it
+
+    def __repr__(self) -> str:
+        return f"<Transcript of worker {self._generation}: open {self._open}, begun {self._begun}>"
+
+    # What the supervisor itself has to say.
+
+    def starting(self) -> list[Action]:
+        """Give the one status 'starting' of a kernel's life (G34)."""
+        return [Publish("status", NO_PARENT, STARTING)]
+
+    def sent(self, event: Sent) -> list[Action]:
+        """Note a request that goes to the worker."""
+        if event.generation != self._generation:
+            # That worker is closed. It never began this request, so the next one may have it.
+            return [TellShell(Unbegun(event.request))]
+        assert self._open is None, "Shell sends one request at a time"
+        self._open, self._begun = event.request, False
+        self._parents[event.request.number] = event.request.message.header
+        return []
+
+    def answer(self, event: Answer) -> list[Action]:
+        """Publish the pair of a request that the supervisor answers; the reply follows it."""
+        parent = event.request.message.header
+        pair = [Publish("status", parent, BUSY), Publish("status", parent, IDLE)]
+        if event.publish:
+            pair.insert(1, Publish(event.msg_type, parent, event.content))
+        return [*self._flush(), *pair, _reply(event.request, event.msg_type, event.content)]
+
+    def abort(self, event: Abort) -> list[Action]:
+        """Answer a queued execute_request that will not be run (G11, G21)."""
+        content = {"status": "aborted", "execution_count": self._execution_count}
+        return self.answer(Answer(event.request, "execute_reply", dumps(content)))
+
+    def refuse(self, event: Refuse) -> list[Action]:
+        """Answer a request for which there is no worker (G25)."""
+        return self._flush() + self._failed(event.request, event.report, begun=False)
+
+    def remark(self, event: Remark) -> list[Action]:
+        """Tell something on stderr of the running request, if it still runs."""
+        if self._open is None or self._open.number != event.number or not self._begun:
+            return []
+        return self._texts(self.streams.add(event.number, "stderr", event.text))
+
+    def comm_info(self, event: CommInfo) -> list[Action]:
+        """Answer which comms are open."""
+        comms = {
+            comm_id: {"target_name": target_name}
+            for comm_id, target_name in self._comms.items()
+            if event.target_name in (None, target_name)
+        }
+        content = dumps({"status": "ok", "comms": comms})
+        return self.answer(Answer(event.request, "comm_info_reply", content))
+
+    def comm_closed(self, event: CommClosed) -> list[Action]:
+        """Note a comm that its client closed: it is not listed from now on (G14)."""
+        self._comms.pop(event.comm_id, None)
+        self._closing.add(event.comm_id)
+        return []
+
+    # What the worker says and writes.
+
+    def attach(self, generation: int) -> list[Action]:
+        """Begin with a new worker. The last one has to be over (G23)."""
+        assert not self._generation, f"worker {self._generation} is still attached"
+        self._generation = generation
+        self._captured = (Captured(), Captured())
+        return []
+
+    def missing(self, record: Record) -> tuple[int, int]:
+        """Tell how many bytes of descriptors 1 and 2 must be read before this record is taken."""
+        out, err = self._captured
+        return out.missing(record.marks[0]), err.missing(record.marks[1])
+
+    def captured(self, descriptor: int, data: bytes) -> None:
+        """Take bytes that were read from descriptor 1 or 2."""
+        self._captured[descriptor - 1].add(data)
+
+    def settle(self) -> list[Action]:
+        """Take it that no record stands before the bytes that were captured so far."""
+        return self._release(None, None)
+
+    def record(self, record: Record) -> list[Action]:
+        """Take the worker's next record. Raises TranscriptError for one that cannot be."""
+        actions = self._release(*record.marks)
+        kind = record.kind
+        if kind is Kind.STDOUT or kind is Kind.STDERR:
+            name = "stdout" if kind is Kind.STDOUT else "stderr"
+            try:
+                text = record.parts[0].decode("utf-8", "surrogatepass")
+            except UnicodeDecodeError as error:
+                raise TranscriptError(f"text for {name} is not in UTF-8") from error
+            return actions + self._texts(self.streams.add(record.number, name, text))
+        handler = _HANDLERS.get(kind)
+        if handler is None:
+            raise TranscriptError(f"a worker sends no {kind.name}")
+        return actions + self._flush() + handler(self, record)
+
+    def due(self, now: float) -> list[Action]:
+        """Publish text that has waited long enough."""
+        return self._texts(self.streams.due(now))
+
+    def died(self, generation: int, report: Report) -> list[Action]:
+        """Tell a worker's end (G17 to G22): what it wrote, why it ended, what is closed with it."""
+        if generation != self._generation:
+            return []
+        actions = self._release(None, None, final=True) + self._flush()
+        request, begun = self._open, self._begun
+        self._generation, self._open, self._begun = 0, None, False
+        actions.append(TellShell(Gone(generation)))
+        if request is not None and (begun or request.retried or report.expected):
+            actions += self._failed(request, report, begun=begun)
+        elif request is not None:
+            actions.append(TellShell(Unbegun(request)))
+        if not begun and not report.expected:
+            actions.append(self._text(Text(0, "stderr", report.text + "\n")))
+        for comm_id in self._comms:
+            content = dumps({"comm_id": comm_id, "data": {}})
+            actions.append(Publish("comm_close", NO_PARENT, content))
+        self._comms.clear()
+        self._closing.clear()
+        self._parents.clear()
+        self._forgotten.clear()
+        self._cell = self._execution_count = 0
+        actions.append(TellControl(Buried(generation)))
+        return actions
+
+    # Helpers, callee below caller.
+
+    def _failed(self, request: Request, report: Report, *, begun: bool) -> list[Action]:
+        parent = request.message.header
+        actions: list[Action] = [] if begun else [Publish("status", parent, BUSY)]
+        error = {
+            "ename": report.ename, "evalue": report.evalue, "traceback": list(report.traceback),
+        }  # fmt: skip
+        msg_type = request.message.msg_type
+        actions.append(Publish("error", parent, dumps(error)))
+        actions.append(Publish("status", parent, IDLE))
+        content = {"status": "error", **error}
+        if msg_type == "execute_request":
+            content |= {
+                "execution_count": self._execution_count, "user_expressions": {}, "payload": [],
+            }  # fmt: skip
+        reply = Reply(request, reply_type(msg_type), dumps(content), abort=not report.expected)
+        return [*actions, TellShell(reply)]
+
+    def _begin(self, record: Record) -> list[Action]:
+        request = self._open
+        if request is None or request.number != record.number or self._begun:
+            raise TranscriptError(f"request {record.number} begins, but was not sent")
+        execution_count, forgotten = record.parts
+        self._begun = True
+        self._execution_count = _number(execution_count)
+        if len(forgotten) % 8:
+            raise TranscriptError("forgotten numbers are eight bytes each")
+        if request.message.msg_type == "execute_request":
+            self._cell = record.number
+        self._forgotten.update(number for (number,) in struct.iter_unpack("<Q", forgotten))
+        for number in self._forgotten - {record.number, self._cell}:
+            self._forgotten.discard(number)
+            self._parents.pop(number, None)
+        return [Publish("status", request.message.header, BUSY)]
+
+    def _publish(self, record: Record) -> list[Action]:
+        msg_type, content, metadata, *buffers = record.parts
+        name = msg_type.decode("ascii", "replace")
+        if not PUBLISHABLE.fullmatch(name) or name in RESERVED:
+            raise TranscriptError(f"a worker does not publish {name!r}")
+        return [Publish(name, self._parent(record.number), content, metadata, tuple(buffers))]
+
+    def _comm(self, record: Record) -> list[Action]:
+        comm_id, target_name, msg_type, content, metadata, *buffers = record.parts
+        name = msg_type.decode("ascii", "replace")
+        if name not in COMM_TYPES:
+            raise TranscriptError(f"{name!r} is no message of a comm")
+        if name == "comm_open":
+            self._comms[_string(comm_id)] = _string(target_name)
+        elif name == "comm_close":
+            self._comms.pop(_string(comm_id), None)
+        return [Publish(name, self._parent(record.number), content, metadata, tuple(buffers))]
+
+    def _comm_accepted(self, record: Record) -> list[Action]:
+        comm_id, target_name = map(_string, record.parts)
+        if comm_id not in self._closing:
+            self._comms[comm_id] = target_name
+        return []
+
+    def _comm_forgotten(self, record: Record) -> list[Action]:
+        comm_id = _string(record.parts[0])
+        self._comms.pop(comm_id, None)
+        self._closing.discard(comm_id)
+        return []
+
+    def _input(self, record: Record) -> list[Action]:
+        if self._open is None or record.number != self._open.number or not self._begun:
+            raise TranscriptError("input is asked for by a request that does not run")
+        content, prompt = record.parts
+        return [TellShell(InputAsked(record.number, content, prompt))]
+
+    def _done(self, record: Record) -> list[Action]:
+        request = self._open
+        if request is None or record.number != request.number or not self._begun:
+            raise TranscriptError(f"request {record.number} is done, but does not run")
+        execution_count, abort, msg_type, content, metadata = record.parts
+        expected = reply_type(request.message.msg_type)
+        if msg_type.decode("ascii", "replace") != expected:
+            raise TranscriptError(f"{expected or 'no reply'} is due, and {msg_type!r} came")
+        self._execution_count = _number(execution_count)
+        self._open, self._begun = None, False
+        return [
+            Publish("status", request.message.header, IDLE),
+            TellShell(Reply(request, expected, content, metadata, abort=abort == b"1")),
+        ]
+
+    def _hello(self, _: Record) -> list[Action]:
+        return [TellControl(Hello(self._generation))]
+
+    def _log(self, record: Record) -> list[Action]:
+        level, text = (part.decode("utf-8", "replace") for part in record.parts)
+        return [Log(level, text)]
+
+    def _release(
+        self, out_mark: int | None, err_mark: int | None, *, final: bool = False
+    ) -> list[Action]:
+        out, err = self._captured
+        # Whoever wrote these bytes (C code, a child) cannot be asked for which request.
+        number = self._open.number if self._open is not None and self._begun else self._cell
+        return self._texts([
+            *self.streams.add(number, "stdout", out.release(out_mark, final=final)),
+            *self.streams.add(number, "stderr", err.release(err_mark, final=final)),
+        ])  # fmt: skip
+
+    def _flush(self) -> list[Action]:
+        return self._texts(self.streams.take())
+
+    def _texts(self, texts: Sequence[Text]) -> list[Action]:
+        return [self._text(text) for text in texts]
+
+    def _text(self, text: Text) -> Publish:
+        content = dumps({"name": text.name, "text": text.text})
+        return Publish(
+            "stream", self._parent(text.number), content, topic=f"stream.{text.name}"
+        )
+
+    def _parent(self, number: int) -> bytes:
+        return self._parents.get(number, NO_PARENT)
+
+
+_HANDLERS = {
+    Kind.HELLO: Transcript._hello,  # noqa: SLF001 - the class's own table
+    Kind.BEGIN: Transcript._begin,  # noqa: SLF001
+    Kind.PUBLISH: Transcript._publish,  # noqa: SLF001
+    Kind.COMM: Transcript._comm,  # noqa: SLF001
+    Kind.COMM_ACCEPTED: Transcript._comm_accepted,  # noqa: SLF001
+    Kind.COMM_FORGOTTEN: Transcript._comm_forgotten,  # noqa: SLF001
+    Kind.INPUT: Transcript._input,  # noqa: SLF001
+    Kind.DONE: Transcript._done,  # noqa: SLF001
+    Kind.LOG: Transcript._log,  # noqa: SLF001
+}
+
+
+def reply_type(msg_type: str) -> str:
+    """Name the reply of a request: X_request has an X_reply, comm messages have none."""
+    return msg_type.removesuffix("_request") + "_reply" if msg_type.endswith("_request") else ""
+
+
+def _reply(request: Request, msg_type: str, content: bytes) -> TellShell | TellControl:
+    reply = Reply(request, msg_type, content)
+    return TellShell(reply) if request.channel == "shell" else TellControl(reply)
+
+
+def _number(part: bytes) -> int:
+    if not part.isdigit() or len(part) > 18:  # noqa: PLR2004 - digits of the longest sane count
+        raise TranscriptError(f"{part[:40]!r} is no execution_count")
+    return int(part)
+
+
+def _string(part: bytes) -> str:
+    try:
+        return part.decode()
+    except UnicodeDecodeError as error:
+        raise TranscriptError(f"{part[:40]!r} is no name in UTF-8") from error

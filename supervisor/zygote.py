@@ -1,0 +1,74 @@
+"""The supervisor's side of the zygote: orders out, new workers and exit codes in."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from ..shared.ledger import Ledger
+from ..worker.zygote import ORDER, REAP, START
+from . import pipes
+from .errors import WorkerStartError
+from .events import Worker
+
+if TYPE_CHECKING:
+    from .pipes import Ends
+
+
+class Zygote:
+    """Start and reap workers. Used by Control alone."""
+
+    def __init__(self, control: socket.socket, pid: int) -> None:
+        self._control = control
+        self.pid = pid
+        self._asked: tuple[int, Ends] | None = None
+
+    def fileno(self) -> int:
+        """Give the descriptor that is readable when a worker was started, or the zygote is gone."""
+        return self._control.fileno()
+
+    def start(self, generation: int) -> None:
+        """Order a worker; ``started`` gives it once the descriptor is readable."""
+        ends = pipes.create()
+        self._asked = generation, ends
+        try:
+            socket.send_fds(self._control, [ORDER.pack(START, generation)], ends.worker)
+        except OSError as error:
+            raise WorkerStartError(f"the zygote (pid {self.pid}) is gone: {error}") from error
+        for fd in ends.worker:
+            if fd not in (ends.ledger, ends.crash):  # these two are ours as well
+                os.close(fd)
+
+    def started(self) -> tuple[Worker, int]:
+        """Give the worker that was ordered, and the descriptor of its crash file."""
+        assert self._asked is not None, "no worker was ordered"
+        data, fds, _, _ = socket.recv_fds(self._control, ORDER.size, 1)
+        order, pid = self._unpack(data)
+        assert order == START
+        (generation, ends), self._asked = self._asked, None
+        worker = Worker(
+            generation, pid, fds[0], ends.requests, ends.records, ends.stdout, ends.stderr,
+            Ledger(ends.ledger),
+        )  # fmt: skip
+        os.close(ends.ledger)
+        os.set_blocking(worker.requests, False)
+        return worker, ends.crash
+
+    def reap(self, pid: int) -> int:
+        """Reap a worker whose process has ended; give its exit code, negative for a signal."""
+        self._control.sendall(ORDER.pack(REAP, pid))
+        order, exitcode = self._unpack(self._control.recv(ORDER.size))
+        assert order == REAP
+        return exitcode
+
+    def close(self) -> None:
+        """Let the zygote end, and reap it. It takes every worker that is left with it."""
+        self._control.close()
+        os.waitpid(self.pid, 0)
+
+    def _unpack(self, data: bytes) -> tuple[bytes, int]:
+        if len(data) != ORDER.size:
+            raise WorkerStartError(f"the zygote (pid {self.pid}) is gone; no worker can be started")
+        order, number = ORDER.unpack(data)
+        return order, number

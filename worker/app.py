@@ -1,0 +1,62 @@
+"""IPython's application: profile, configuration files, extensions, start-up files.
+
+All of it is IPython's own. The class bears the name of ipykernel's application because
+configuration files of users have sections for it, and because tqdm and others look for that section
+to find out whether they run in a notebook.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from IPython.core.application import BaseIPythonApplication
+from IPython.core.shellapp import InteractiveShellApp
+
+from .shell import FIGURES, ZMQInteractiveShell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .interrupts import Interrupts
+    from .publisher import Publisher
+
+
+class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):  # type: ignore[misc]
+    """Builds the shell as the user has configured IPython."""
+
+    name = "ipython-kernel"
+    description = "The interpreter of a Bulkhead kernel."
+    classes = [ZMQInteractiveShell]  # noqa: RUF012 - a list of traitlets' own, replaced and never changed
+
+    def build(
+        self, argv: Sequence[str], publisher: Publisher, interrupts: Interrupts
+    ) -> ZMQInteractiveShell:
+        """Read the configuration and make the shell. Start-up code has not run yet.
+
+        Raises SystemExit, after telling why on stderr, for options that IPython does not know.
+        """
+        os.environ.setdefault("MPLBACKEND", FIGURES)
+        self.initialize(list(argv))
+        # tqdm and others: this section has to exist.
+        self.config.setdefault("IPKernelApp", {})
+        self.init_path()
+        self.shell = ZMQInteractiveShell.instance(
+            parent=self,
+            profile_dir=self.profile_dir,
+            publisher=publisher,
+            interrupts=interrupts,
+        )
+        self.shell.configurables.append(self)
+        return self.shell
+
+    def run_startup(self) -> None:
+        """Load extensions, and run the start-up files and lines of the profile."""
+        self.init_gui_pylab()
+        self.init_extensions()
+        self.init_code()
+
+    def init_crash_handler(self) -> None:
+        """Keep Python's own excepthook: a crash is the supervisor's to tell."""
+        sys.excepthook = sys.__excepthook__

@@ -1,0 +1,173 @@
+"""The worker's side of the two pipes: whole records out, whole records in.
+
+Out: any thread may send; one lock, one frame at a time. A signal handler or a finalizer can run in
+the middle of a frame and print something: that record is set aside and written after the frame. A
+process that the user's code forked has the same descriptors and must not use them: the sender looks
+at its process id each time (G38).
+
+Each record says how many bytes were written to descriptors 1 and 2 before it, so that the
+supervisor can put the output of C code and of children in its place. What the C library still holds
+in its own buffer counts as written: it is flushed first. Only ``stdout`` is; ``fflush(NULL)`` takes
+the lock of every open file, and hangs if a thread of the user's waits for input on one.
+
+In: bytes are read only when there are some, by a function in which no interrupt is raised. Waiting
+happens outside of it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import select
+import struct
+import sys
+import termios
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ..shared import records
+from ..shared.frames import Decoder
+from .interrupts import protected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..shared.frames import Buffer
+    from ..shared.ledger import Ledger
+    from ..shared.records import Kind, Record
+    from .interrupts import Interrupts
+
+_IOV = 512  # buffers in one system call; the limit is 1024 on the systems we know
+_READ = 1 << 18
+_INT = struct.Struct("i")
+_ZERO = bytes(_INT.size)
+
+
+def _flusher() -> Callable[[], object]:
+    """Make a function that flushes C's stdout, without giving up the GIL for it."""
+    library = ctypes.PyDLL(None)
+    name = "__stdoutp" if sys.platform == "darwin" else "stdout"
+    try:
+        stdout = ctypes.c_void_p.in_dll(library, name)
+        fflush = library.fflush
+    except (ValueError, AttributeError):  # a C library that does not export it
+        return lambda: None
+    return lambda: fflush(stdout)
+
+
+class Sender:
+    """Write records to the one pipe."""
+
+    def __init__(
+        self, fd: int, captured: tuple[int, int], ledger: Ledger, interrupts: Interrupts
+    ) -> None:
+        """Take the pipe, and descriptors of our own of the pipes behind descriptors 1 and 2.
+
+        The user's code may put something else at 1 and 2, and what is counted must not change.
+        """
+        self._fd = fd
+        self._captured = captured
+        self._ledger = ledger
+        self._interrupts = interrupts
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._writing = False
+        self._deferred: deque[tuple[Kind, int, Sequence[Buffer]]] = deque()
+        self._flush = _flusher()
+
+    def is_ours(self) -> bool:
+        """Tell whether this process is the worker, and not a child that was forked from it."""
+        return os.getpid() == self._pid
+
+    def send(self, kind: Kind, number: int, *parts: Buffer) -> None:
+        """Write one record. Does nothing in a forked child, or once the supervisor is gone."""
+        self._send(kind, number, parts)
+        self._interrupts.deliver()
+
+    def close(self) -> None:
+        """Let go of the pipes (in a forked child)."""
+        for fd in (self._fd, *self._captured):
+            os.close(fd)
+
+    @protected
+    def _send(self, kind: Kind, number: int, parts: Sequence[Buffer]) -> None:
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            self._deferred.append((kind, number, parts))
+            if self._writing:
+                return  # this very thread is in the middle of a frame, further up its stack
+            # Until nothing is deferred: what a handler adds after `_writing` is False again
+            # is written by the handler itself.
+            while self._deferred:
+                self._writing = True
+                try:
+                    self._write(*self._deferred.popleft())
+                except BrokenPipeError:
+                    self._deferred.clear()  # nobody listens any more; our end is near
+                finally:
+                    self._writing = False
+
+    def _write(self, kind: Kind, number: int, parts: Sequence[Buffer]) -> None:
+        self._flush()
+        marks = self._ledger.written(self._waiting)
+        pieces = records.encode(kind, number, parts, marks)
+        while pieces:
+            written = os.writev(self._fd, pieces[:_IOV])
+            while pieces and written >= len(pieces[0]):
+                written -= len(pieces.pop(0))
+            if written:
+                pieces[0] = memoryview(pieces[0])[written:]
+
+    def _waiting(self) -> tuple[int, int]:
+        """Count the bytes that wait in the captured pipes."""
+        out, err = self._captured
+        return (
+            _INT.unpack(fcntl.ioctl(out, termios.FIONREAD, _ZERO))[0],
+            _INT.unpack(fcntl.ioctl(err, termios.FIONREAD, _ZERO))[0],
+        )
+
+
+class Receiver:
+    """Read records from the supervisor."""
+
+    def __init__(self, fd: int, interrupts: Interrupts) -> None:
+        os.set_blocking(fd, False)
+        self._fd = fd
+        self._interrupts = interrupts
+        self._decoder = Decoder()
+        self._records: deque[Record] = deque()
+        self.ended = False
+        """The supervisor has closed its end: the worker is to leave."""
+
+    def fileno(self) -> int:
+        """Give the descriptor to wait on."""
+        return self._fd
+
+    def take(self) -> Record | None:
+        """Give the next record that has arrived, or None. Does not wait."""
+        if not self._records and not self.ended:
+            self._read()
+            self._interrupts.deliver()
+        return self._records.popleft() if self._records else None
+
+    def wait(self) -> Record | None:
+        """Wait for a record; None if none will come. Interrupts are raised while it waits."""
+        while (record := self.take()) is None and not self.ended:
+            select.select([self._fd], [], [])
+        return record
+
+    def close(self) -> None:
+        """Let go of the pipe (in a forked child)."""
+        os.close(self._fd)
+
+    @protected
+    def _read(self) -> None:
+        try:
+            data = os.read(self._fd, _READ)
+        except BlockingIOError:
+            return
+        self.ended = not data
+        self._records.extend(map(records.decode, self._decoder.feed(data)))

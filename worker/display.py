@@ -1,0 +1,68 @@
+"""IPython's display publisher and display hook, sending records."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from traitlets import Any as AnyTrait
+
+if TYPE_CHECKING:
+    from .publisher import Publisher
+
+
+class WorkerDisplayPublisher(DisplayPublisher):  # type: ignore[misc]
+    """``display()``, ``update_display()`` and ``clear_output()``."""
+
+    publisher: Publisher = AnyTrait()
+
+    def publish(  # noqa: PLR0913 - IPython's signature
+        self,
+        data: dict[str, Any],
+        metadata: dict[str, Any] | None = None,
+        source: object = None,  # noqa: ARG002 - deprecated, still passed by some
+        *,
+        transient: dict[str, Any] | None = None,
+        update: bool = False,
+        **_: Any,
+    ) -> None:
+        """Publish a MIME bundle. In a forked child its plain text goes to the captured stdout."""
+        if not self.publisher.is_ours():
+            print(data.get("text/plain", ""), file=sys.stdout)  # noqa: T201 - this is display()
+            return
+        msg_type = "update_display_data" if update else "display_data"
+        content = {"data": data, "metadata": metadata or {}, "transient": transient or {}}
+        self.publisher.publish(msg_type, content)
+
+    def clear_output(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002 - IPython's
+        """Clear the output of the cell, at once or with the next output."""
+        self.publisher.publish("clear_output", {"wait": wait})
+
+
+class WorkerDisplayHook(DisplayHook):  # type: ignore[misc]
+    """The value of a cell's last expression."""
+
+    publisher: Publisher = AnyTrait()
+    content: dict[str, Any] = AnyTrait()
+
+    def start_displayhook(self) -> None:
+        """Begin a result."""
+        self.content = {}
+
+    def write_output_prompt(self) -> None:
+        """Take the number of the result."""
+        self.content["execution_count"] = self.prompt_count
+
+    def write_format_data(
+        self, format_dict: dict[str, Any], md_dict: dict[str, Any] | None = None
+    ) -> None:
+        """Take the MIME bundle of the result."""
+        self.content |= {"data": format_dict, "metadata": md_dict or {}}
+
+    def finish_displayhook(self) -> None:
+        """Publish the result, unless the object displayed itself."""
+        content, self.content = self.content, {}
+        if content.get("data"):
+            self.publisher.publish("execute_result", content)

@@ -1,0 +1,38 @@
+"""IPython's history without its thread.
+
+IPython saves history from a thread of its own. A worker keeps to one thread between cells (a
+process with threads cannot be forked safely), so the same rows are written by the main thread when
+it has nothing else to do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core import history
+
+
+class _NeverStarted(history.HistorySavingThread):  # type: ignore[misc]
+    """Stands where the base class starts its thread; it has no switch for that."""
+
+    def start(self) -> None:
+        """Start nothing."""
+
+
+class WorkerHistoryManager(history.HistoryManager):  # type: ignore[misc]
+    """A history manager that writes when it is told to."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        thread_class = history.HistorySavingThread
+        history.HistorySavingThread = _NeverStarted
+        try:
+            super().__init__(*args, **kwargs)
+        finally:
+            history.HistorySavingThread = thread_class
+        self.save_thread = None
+        self.using_thread = False
+
+    def save(self) -> None:
+        """Write what was entered since the last time."""
+        if self.db_input_cache or self.db_output_cache:
+            self.writeout_cache()

@@ -1,0 +1,143 @@
+"""What SIGINT does here.
+
+Wanted: an interrupt stops the request that it was meant for, at any bytecode of the user's code;
+it never hits a later request (G27), and never tears a record that is being written (G28).
+
+What does not work:
+
+- Python's default handler. It raises wherever the main thread is: between two cells, in the middle
+  of a write, in the clean-up after a cell.
+- A flag 'user code runs now', set before the cell and cleared after it. The signal can come after
+  the user's code returned and before the flag is cleared, and then hits whatever comes next.
+- Blocking the signal around each write. Two system calls for every ``print``.
+
+So the handler looks at the stack that it interrupted. Beneath the frame of ``Interrupts.call`` runs
+the user's code, and nothing else: no such frame, no exception. If a protected function (one that
+writes or reads a frame) is nearer than that, the interrupt is remembered, and whoever called the
+protected function raises it. And because a signal may be late, the supervisor first writes the
+number of the request that it means into shared memory; one that is not running any more is ignored,
+one that has not begun yet is raised at its beginning.
+
+While a coroutine waits, the innermost frames are the event loop's. Raising there would break the
+loop, so the cell's task is cancelled instead, and reports a KeyboardInterrupt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.events
+import signal
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..shared.ledger import Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from types import CodeType, FrameType
+
+    from ..shared.ledger import Ledger
+
+T = TypeVar("T")
+
+_CANCEL_DEADLINE = 2.0
+"""Seconds after which a cell that swallows its cancellation is left to itself, as a task."""
+
+_protected: set[CodeType] = set()
+
+
+def protected(function: Callable[..., T]) -> Callable[..., T]:
+    """Mark a function in which no interrupt may be raised. Its caller calls ``deliver`` after."""
+    _protected.add(function.__code__)  # type: ignore[attr-defined]
+    return function
+
+
+class Interrupts:
+    """The SIGINT handler of the worker's main thread, and the one place that runs user code."""
+
+    def __init__(self, ledger: Ledger, loop: asyncio.AbstractEventLoop) -> None:
+        self._ledger = ledger
+        self._loop = loop
+        self._main = threading.get_ident()
+        self._number = 0  # of the request whose code may run now
+        self._seen = 0  # of the supervisor's interrupts
+        self._remembered = False
+        self._task: asyncio.Task[Any] | None = None
+        self.cancelled = False
+        """The running request's task was cancelled because of an interrupt."""
+
+    def install(self) -> None:
+        """Take SIGINT, also when the parent left it ignored, or a cell put its own handler there."""
+        signal.signal(signal.SIGINT, self._handle)
+
+    def call(self, number: int, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run user code. Raises KeyboardInterrupt if the request was interrupted outside of it."""
+        self._number = number
+        self._remembered = self.cancelled = False
+        self._task = self._loop.create_task(coroutine)
+        try:
+            if self._ledger[Slot.INTERRUPT] == number:
+                raise KeyboardInterrupt
+            return self._loop.run_until_complete(self._task)
+        finally:
+            self._number = 0
+
+    def finish(self) -> None:
+        """Clean up after ``call``, from outside of it: what is done here is never interrupted."""
+        self._number = 0
+        self._remembered = False
+        task, self._task = self._task, None
+        if task is not None and not task.done():
+            # The interrupt left the loop through another callback; the cell's task goes with it.
+            self.cancelled = True
+            task.cancel()
+            self._loop.run_until_complete(asyncio.wait([task], timeout=_CANCEL_DEADLINE))
+        if task is not None and task.done() and not task.cancelled():
+            task.exception()  # it was told, or is the interrupt: asyncio need not complain
+        if signal.getsignal(signal.SIGINT) != self._handle:
+            self.install()
+
+    def deliver(self) -> None:
+        """Raise an interrupt that came while a protected function ran."""
+        if self._remembered and threading.get_ident() == self._main:
+            self._remembered = False
+            raise KeyboardInterrupt
+
+    def _handle(self, _signum: int, frame: FrameType | None) -> None:
+        ledger = self._ledger
+        if (seen := ledger[Slot.INTERRUPTS]) != self._seen:
+            self._seen = seen
+            if ledger[Slot.INTERRUPT] != self._number and not ledger[Slot.LEAVE]:
+                return  # meant for a request that is over, or not yet begun
+        # Otherwise somebody else sent the signal, and means whatever runs.
+        in_callback = False
+        while frame is not None:
+            code = frame.f_code
+            if code in _protected:
+                self._remembered = self._beneath_call(frame)
+                return
+            if code is _CALLBACK:
+                in_callback = True
+            elif code is _LOOP and not in_callback and self._beneath_call(frame):
+                self._cancel()
+                return
+            elif code is _CALL:
+                raise KeyboardInterrupt
+            frame = frame.f_back
+
+    def _beneath_call(self, frame: FrameType | None) -> bool:
+        while frame is not None and frame.f_code is not _CALL:
+            frame = frame.f_back
+        return frame is not None
+
+    def _cancel(self) -> None:
+        task = self._task
+        if task is not None and not task.done():
+            self.cancelled = True
+            # Threadsafe wakes the loop, which goes on waiting after the handler has returned.
+            self._loop.call_soon_threadsafe(task.cancel)
+
+
+_CALL = Interrupts.call.__code__
+_CALLBACK = asyncio.events.Handle._run.__code__  # type: ignore[attr-defined]  # noqa: SLF001
+_LOOP = asyncio.BaseEventLoop.run_forever.__code__

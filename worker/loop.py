@@ -1,0 +1,169 @@
+"""The worker's main loop: one request after another, each ended by its DONE.
+
+The asyncio loop of the main thread runs while a request is handled and while the next one is waited
+for, so that tasks of earlier cells go on between cells. DONE is the last record of its request:
+after every hook, every output, and what the C library held back (race 3).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from ..shared.ledger import Slot
+from ..shared.records import Kind
+from . import jsons
+from .context import Request
+from .handlers import describe, field
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable
+
+    from ..shared.ledger import Ledger
+    from .channel import Receiver, Sender
+    from .context import Current
+    from .interrupts import Interrupts
+    from .shell import ZMQInteractiveShell
+
+    Handler = Callable[[Request], Awaitable[dict[str, Any]]]
+    CommHandler = Callable[[Request], None]
+
+_SAVE_AFTER = 0.2
+"""Seconds of quiet after which history is written to its file."""
+
+
+class Loop:
+    """Take requests and answer them, until the supervisor closes its end."""
+
+    def __init__(  # noqa: PLR0913 - these are its collaborators
+        self,
+        loop: asyncio.AbstractEventLoop,
+        receiver: Receiver,
+        sender: Sender,
+        ledger: Ledger,
+        interrupts: Interrupts,
+        current: Current,
+        shell: ZMQInteractiveShell,
+        handlers: dict[str, Handler],
+        comm_handlers: dict[str, CommHandler],
+    ) -> None:
+        self._loop = loop
+        self._receiver = receiver
+        self._sender = sender
+        self._ledger = ledger
+        self._interrupts = interrupts
+        self._current = current
+        self._shell = shell
+        self._handlers = handlers
+        self._comm_handlers = comm_handlers
+        self._save: asyncio.TimerHandle | None = None
+
+    def run(self) -> None:
+        """Say hello, then serve requests."""
+        self._sender.send(Kind.HELLO, 0)
+        while not self._shell.exit_now and (request := self._next()) is not None:
+            self._serve(request)
+            if not self._sender.is_ours():
+                os._exit(0)  # a forked child that fell out of its cell: not a second worker (G38)
+
+    def _next(self) -> Request | None:
+        """Wait for a request while background tasks go on; None once there will be none."""
+        receiver, loop = self._receiver, self._loop
+        while True:
+            record = receiver.take()
+            if record is not None and record.kind is Kind.REQUEST:
+                return Request.from_record(record)
+            if receiver.ended:
+                return None
+            if record is not None:
+                continue  # an input_reply that came too late
+            loop.add_reader(receiver.fileno(), loop.stop)
+            try:
+                loop.run_forever()
+            except BaseException:  # noqa: BLE001 - a background task's SystemExit ends the task only
+                traceback.print_exc()
+            finally:
+                loop.remove_reader(receiver.fileno())
+
+    def _serve(self, request: Request) -> None:
+        shell, number = self._shell, request.number
+        self._current.begin(request)
+        self._sender.send(Kind.BEGIN, number, str(shell.execution_count).encode(), self._stale())
+        try:
+            content = self._interrupts.call(number, self._handle(request))
+        except BaseException as error:  # noqa: BLE001 - an interrupt outside of the user's code, or worse
+            content = self._failed(request, error)
+        self._interrupts.finish()
+        abort = content.get("status") == "error" and _stops_queue(request)
+        is_request = request.msg_type.endswith("_request")
+        self._ledger[Slot.ENDED] = number
+        self._sender.send(
+            Kind.DONE,
+            number,
+            str(content.get("execution_count", shell.execution_count)).encode(),
+            b"1" if abort else b"0",
+            request.msg_type.removesuffix("_request").encode() + b"_reply" if is_request else b"",
+            self._encoded(content),
+            b"{}",
+        )
+        self._schedule_save()
+
+    async def _handle(self, request: Request) -> dict[str, Any]:
+        if (comm_handler := self._comm_handlers.get(request.msg_type)) is not None:
+            comm_handler(request)
+            return {}
+        handler = self._handlers.get(request.msg_type)
+        if handler is None:
+            raise ValueError(f"this kernel knows no {request.msg_type!r}")
+        return await handler(request)
+
+    def _failed(self, request: Request, error: BaseException) -> dict[str, Any]:
+        """Tell what a handler raised: a malformed request, an interrupt, a fault of ours."""
+        shell = self._shell
+        content: dict[str, Any] = {"status": "error", **describe(error)}
+        if request.msg_type != "execute_request":
+            lines = traceback.format_exception_only(error)
+            self._log("warning", f"{request.msg_type} failed: {''.join(lines).strip()}")
+            return content
+        told = shell.last_error if isinstance(error, KeyboardInterrupt) else None
+        if told is None:
+            lines = traceback.format_exception_only(error)
+            told = {**describe(error), "traceback": [line.rstrip("\n") for line in lines]}
+            shell.publisher.publish("error", told)
+        return content | told | {
+            "execution_count": shell.execution_count, "user_expressions": {}, "payload": [],
+        }  # fmt: skip
+
+    def _encoded(self, content: dict[str, Any]) -> bytes:
+        try:
+            return jsons.dumps(content)
+        except (TypeError, ValueError) as error:  # user_expressions and payloads can hold anything
+            self._log("warning", f"a reply could not be encoded: {error}")
+            return jsons.dumps({"status": "error", **describe(error)})
+
+    def _stale(self) -> bytes:
+        """Name the requests that nothing here can name any more."""
+        forgotten = self._current.forgotten
+        numbers = [forgotten.pop() for _ in range(len(forgotten))]
+        return struct.pack(f"<{len(numbers)}Q", *numbers)
+
+    def _schedule_save(self) -> None:
+        if self._save is not None:
+            self._save.cancel()
+        self._save = self._loop.call_later(_SAVE_AFTER, self._shell.history_manager.save)
+
+    def _log(self, level: str, text: str) -> None:
+        self._shell.publisher.log(level, text)
+
+
+def _stops_queue(request: Request) -> bool:
+    if request.msg_type != "execute_request":
+        return False
+    try:
+        return field(request, "stop_on_error", bool, default=True)
+    except ValueError:
+        return True
+

@@ -1,0 +1,100 @@
+"""One life of the interpreter: put the parts together, run, take them apart."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import gc
+import os
+import signal
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from ..shared.ledger import Ledger
+from .app import IPKernelApp
+from .channel import Receiver, Sender
+from .comms import Comms
+from .context import NOBODY, Current
+from .handlers import Handlers
+from .interrupts import Interrupts
+from .kernel import Kernel, Session
+from .loop import Loop
+from .process import forget_multiprocess, settle
+from .publisher import Publisher
+from .stdin import Stdin
+from .streams import Stream, as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .options import Descriptors, Options
+    from .shell import ZMQInteractiveShell
+
+
+def run(descriptors: Descriptors, options: Options, parent: int) -> None:
+    """Be a worker until the supervisor closes its end or the user exits. Does not return."""
+    settle(descriptors, parent)
+    forget_multiprocess()
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    ledger = Ledger(descriptors.ledger)
+    interrupts = Interrupts(ledger, loop)
+    interrupts.install()
+    captured = descriptors.stdout, descriptors.stderr
+    sender = Sender(descriptors.records, captured, ledger, interrupts)
+    receiver = Receiver(descriptors.requests, interrupts)
+    os.close(descriptors.ledger)
+    current = Current()
+    current.begin(NOBODY)
+    current.follow_threads()
+    sys.stdout = as_text(Stream("stdout", 1, sender, current))
+    sys.stderr = as_text(Stream("stderr", 2, sender, current))
+    _part_from_forks(sender, receiver)
+    publisher = Publisher(sender, current)
+    comms = Comms(publisher)
+    comms.install()
+    stdin = Stdin(sender, receiver, current)
+    stdin.install()
+    app = IPKernelApp.instance()
+    shell = app.build(options.ipython, publisher, interrupts)
+    session = Session(options.session, publisher)
+    shell.kernel = Kernel(shell, comms, current, session, options.connection_file)
+    app.run_startup()
+    handlers = Handlers(shell, stdin).handlers()
+    Loop(
+        loop, receiver, sender, ledger, interrupts, current, shell, handlers, comms.handlers()
+    ).run()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _leave(shell)
+
+
+def _part_from_forks(sender: Sender, receiver: Receiver) -> None:
+    """Leave a process that the user's code forks alone with its plain descriptors (G38)."""
+
+    def in_child() -> None:
+        sender.close()
+        receiver.close()
+        if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    os.register_at_fork(after_in_child=in_child)
+
+
+def _leave(shell: ZMQInteractiveShell) -> None:
+    """End as an interpreter ends: exit handlers, threads, then the user's objects."""
+    steps: list[Callable[[], Any]] = [
+        shell.history_manager.save,
+        threading._shutdown,  # type: ignore[attr-defined]  # noqa: SLF001 - as the interpreter does
+        atexit._run_exitfuncs,
+        shell.user_ns.clear,
+        gc.collect,
+    ]
+    for step in steps:
+        try:
+            step()
+        except BaseException:  # noqa: BLE001 - one failing handler must not keep the others from running
+            traceback.print_exc()
+    os._exit(0)
+

@@ -1,0 +1,60 @@
+"""What makes a process a good worker, before any of the user's code runs.
+
+Its own process group, so that an interrupt reaches the user's children and nothing else. No life
+after its parent: the kernel of the operating system ends it when the zygote goes. Its descriptors 1
+and 2 are pipes that the supervisor reads; descriptor 0 is empty.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import io
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from multiprocess import process
+
+if TYPE_CHECKING:
+    from .options import Descriptors
+
+_PR_SET_PDEATHSIG = 1
+_MAIN_CLASS = type(process.current_process())  # imported in the zygote, which is a main process
+
+
+def settle(descriptors: Descriptors, parent: int) -> None:
+    """Arrange this process. Exits at once if the parent has already gone."""
+    os.setpgid(0, 0)
+    die_with_parent(parent)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(descriptors.stdout, 1)
+    os.dup2(descriptors.stderr, 2)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # The supervisor owns this file, and reads it after this process is gone.
+    faulthandler.enable(descriptors.crash, all_threads=True)
+    for name, fd in (("__stdout__", 1), ("__stderr__", 2)):
+        raw = io.FileIO(fd, "w", closefd=False)
+        stream = io.TextIOWrapper(
+            io.BufferedWriter(raw, 1), "utf-8", "backslashreplace", write_through=True
+        )
+        setattr(sys, name, stream)
+    sys.__stdin__ = sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the operating system end this process with its parent (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it went before the call
+        os._exit(0)
+
+
+def forget_multiprocess() -> None:
+    """Let the user's own use of ``multiprocess`` begin as in a main process."""
+    process._current_process = _MAIN_CLASS()  # noqa: SLF001
+    process._parent_process = None  # noqa: SLF001
+    process._children = set()  # noqa: SLF001

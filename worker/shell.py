@@ -1,0 +1,149 @@
+"""IPython as this kernel runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from IPython.core import page
+from IPython.core.autocall import ZMQExitAutocall
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets import Any as AnyTrait
+from traitlets import CBool, Instance, Type, default
+
+from .display import WorkerDisplayHook, WorkerDisplayPublisher
+from .history import WorkerHistoryManager
+from .magics import KernelMagics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .interrupts import Interrupts
+    from .publisher import Publisher
+
+FIGURES = "module://matplotlib_inline.backend_inline"
+
+
+# The name is ipykernel's on purpose: rich, tqdm, plotly and many others ask for the name of the
+# shell's class to find out whether they run in a notebook.
+class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
+    """An InteractiveShell whose output goes to the supervisor."""
+
+    displayhook_class = Type(WorkerDisplayHook)
+    display_pub_class = Type(WorkerDisplayPublisher)
+    readline_use = CBool(False)  # noqa: FBT003
+    autoindent = CBool(False)  # noqa: FBT003
+    exiter = Instance(ZMQExitAutocall)
+
+    kernel = AnyTrait()
+    publisher: Publisher = AnyTrait()
+    interrupts: Interrupts = AnyTrait()
+    last_error: dict[str, Any] | None = AnyTrait(None)
+    """Content of the error message of the running cell, once it was published."""
+    keepkernel_on_exit: bool | None = None
+
+    @default("exiter")
+    def _default_exiter(self) -> ZMQExitAutocall:
+        return ZMQExitAutocall(self)
+
+    # Parts of IPython, set up in ways that suit a kernel.
+
+    def init_environment(self) -> None:
+        """Let programs print colours, and no program open a pager."""
+        os.environ.update(
+            TERM="xterm-color", CLICOLOR="1", FORCE_COLOR="1", CLICOLOR_FORCE="1",
+            PAGER="cat", GIT_PAGER="cat",
+        )  # fmt: skip
+        os.environ.setdefault("MPLBACKEND", FIGURES)
+
+    def init_virtualenv(self) -> None:
+        """Leave sys.path alone: the kernelspec says which environment this is."""
+
+    def init_history(self) -> None:
+        """Set up a history that needs no thread."""
+        self.history_manager = WorkerHistoryManager(shell=self, parent=self)
+        self.configurables.append(self.history_manager)
+
+    def init_display_pub(self) -> None:
+        """Make the display publisher."""
+        super().init_display_pub()
+        self.display_pub.publisher = self.publisher
+
+    def init_displayhook(self) -> None:
+        """Make the display hook."""
+        super().init_displayhook()
+        self.displayhook.publisher = self.publisher
+
+    def init_hooks(self) -> None:
+        """Send what would go to a pager to the client."""
+        super().init_hooks()
+        self.set_hook("show_in_pager", page.as_hook(self._page), 99)
+
+    def init_magics(self) -> None:
+        """Add the kernel's own magics."""
+        super().init_magics()
+        self.register_magics(KernelMagics)
+
+    @contextmanager
+    def _tee(self, channel: str) -> Iterator[None]:  # noqa: ARG002 - IPython's signature
+        """Keep no second copy of what is printed: a long-lived kernel would hold all of it."""
+        yield
+
+    # What a cell can do besides printing.
+
+    def _page(self, strg: Any, start: int = 0, *_: Any, **__: Any) -> None:
+        data = strg if isinstance(strg, dict) else {"text/plain": strg}
+        self.payload_manager.write_payload(
+            {"source": "page", "data": data, "start": max(0, start)}
+        )
+
+    def set_next_input(self, text: str, replace: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Put text into the next input cell (or in place of this one)."""
+        payload = {"source": "set_next_input", "text": text, "replace": replace}
+        self.payload_manager.write_payload(payload)
+
+    def ask_exit(self) -> None:
+        """Tell the client that the user wants to leave; unless told to stay, this worker ends."""
+        self.exit_now = not self.keepkernel_on_exit
+        payload = {"source": "ask_exit", "keepkernel": bool(self.keepkernel_on_exit)}
+        self.payload_manager.write_payload(payload)
+
+    def enable_gui(self, gui: str | None = None) -> None:
+        """Accept the event loop that always runs here. Raises UsageError for any other."""
+        if gui not in (None, "", "inline", "asyncio"):
+            raise UsageError(
+                f"The event loop {gui!r} cannot run in this kernel; asyncio always does.\n"
+                "For interactive figures, install ipympl and use %matplotlib widget."
+            )
+
+    # Errors.
+
+    def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
+        """Show an error. A cell cancelled by an interrupt shows the interrupt."""
+        if exc_tuple is None:
+            exc_tuple = sys.exc_info()
+        error = self.as_interrupt(exc_tuple[1])
+        if error is not exc_tuple[1]:
+            exc_tuple = (type(error), error, exc_tuple[2])
+        super().showtraceback(exc_tuple, *args, **kwargs)
+
+    def as_interrupt(self, error: BaseException | None) -> BaseException | None:
+        """Turn the cancellation that an interrupt caused back into a KeyboardInterrupt."""
+        if isinstance(error, asyncio.CancelledError) and self.interrupts.cancelled:
+            return KeyboardInterrupt()
+        return error
+
+    def _showtraceback(self, etype: type, evalue: BaseException, stb: list[str]) -> None:
+        try:
+            text = str(evalue)
+        except Exception as error:  # noqa: BLE001 - the user's own __str__
+            text = f"<its __str__ failed: {type(error).__name__}>"
+        self.last_error = {"ename": etype.__name__, "evalue": text, "traceback": stb}
+        if self.publisher.is_ours():
+            self.publisher.publish("error", self.last_error)
+        else:
+            print("\n".join(stb), file=sys.stderr)  # noqa: T201 - in a forked child

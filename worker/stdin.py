@@ -1,0 +1,80 @@
+"""input() and getpass(): a question to the client that sent the request."""
+
+from __future__ import annotations
+
+import builtins
+import getpass
+import threading
+import warnings
+from typing import TYPE_CHECKING
+
+from IPython.core.error import StdinNotImplementedError
+
+from ..shared.records import Kind
+from . import jsons
+
+if TYPE_CHECKING:
+    from .channel import Receiver, Sender
+    from .context import Current
+
+
+class Stdin:
+    """Ask the client and wait for its answer."""
+
+    def __init__(self, sender: Sender, receiver: Receiver, current: Current) -> None:
+        self._sender = sender
+        self._receiver = receiver
+        self._current = current
+        self._main = threading.get_ident()
+        self._prompts = 0
+        self.allowed = False
+        """The running request's client can answer."""
+
+    def install(self) -> None:
+        """Take the place of ``input`` and ``getpass.getpass``."""
+        builtins.input = self.input
+        getpass.getpass = self.getpass
+
+    def input(self, prompt: object = "", /) -> str:
+        """Read a line from the client. Raises StdinNotImplementedError if it cannot answer."""
+        return self._ask(str(prompt), password=False)
+
+    def getpass(
+        self, prompt: str = "Password: ", stream: object = None, *, echo_char: str | None = None
+    ) -> str:
+        """Read a line from the client without showing it."""
+        del echo_char
+        if stream is not None:
+            warnings.warn("a kernel's getpass has no stream", UserWarning, stacklevel=2)
+        return self._ask(prompt, password=True)
+
+    def _ask(self, prompt: str, *, password: bool) -> str:
+        if not self._sender.is_ours():
+            raise StdinNotImplementedError(
+                "input() was called in a forked child; only the kernel's own process can ask."
+            )
+        if threading.get_ident() != self._main:
+            raise StdinNotImplementedError(
+                "input() was called in a background thread; only a cell's own thread can ask."
+            )
+        if not self.allowed:
+            raise StdinNotImplementedError(
+                "input() was called, but this frontend does not support input requests."
+            )
+        self._prompts += 1
+        name = str(self._prompts).encode()
+        content = jsons.dumps({"prompt": prompt, "password": password})
+        self._sender.send(Kind.INPUT, self._current.get().number, content, name)
+        while (record := self._receiver.wait()) is not None:
+            # An answer to an earlier prompt, which was interrupted, is nobody's answer (G30).
+            if record.kind is Kind.INPUT_REPLY and record.parts[1] == name:
+                return _value(jsons.loads(record.parts[0]))
+        raise EOFError("the kernel is ending")
+
+
+def _value(content: object) -> str:
+    value = content.get("value", "") if isinstance(content, dict) else ""
+    text = value if isinstance(value, str) else str(value)
+    if text == "\x04":  # Ctrl-D, as the console sends it
+        raise EOFError
+    return text

@@ -1,0 +1,112 @@
+"""The zygote: a process that has imported IPython and waits to be forked into workers.
+
+The supervisor forks it before it has a thread, a socket or anything else that must not be in two
+processes, and imports zmq while the zygote imports IPython. A worker is then a fork away, also
+after a crash, and shares its pages with the zygote.
+
+It does what it is asked, one order at a time: start a worker, or reap one. It never decides. When
+the supervisor is gone, however it went, it ends every worker's process group and then itself
+(G32); it lives in a process group of its own so that a signal to the supervisor's group leaves it
+time for that.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import signal
+import socket
+import struct
+import traceback
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from .options import Descriptors
+
+if TYPE_CHECKING:
+    from .options import Options
+
+ORDER = struct.Struct("<cq")
+"""What is written in both directions: what it is about, and a number."""
+START, REAP = b"S", b"R"
+
+_PRELOADED = (
+    "IPython.core.completer",
+    "IPython.core.interactiveshell",
+    "IPython.core.magics",
+    "IPython.core.profiledir",
+    "matplotlib_inline.config",
+)
+
+
+def main(control: socket.socket, options: Options) -> None:
+    """Serve orders from ``control`` until it is closed. Does not return."""
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    import multiprocess.popen_fork  # noqa: PLC0415 - after the fork: the supervisor needs none of it
+
+    from . import main as worker_main  # noqa: PLC0415
+
+    for name in _PRELOADED:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # a worker's collector leaves these pages alone, and so they stay shared
+    workers: dict[int, Any] = {}
+    try:
+        while True:
+            data, fds, _, _ = socket.recv_fds(control, ORDER.size, len(Descriptors._fields))
+            if not data:
+                break
+            order, number = ORDER.unpack(data)
+            if order == START:
+                _start(control, multiprocess, worker_main, Descriptors(*fds), options, workers)
+            elif order == REAP:
+                process = workers.pop(number)
+                process.join()
+                control.sendall(ORDER.pack(REAP, process.exitcode))
+    except Exception:  # noqa: BLE001 - the supervisor sees the end, and ends too; this says why
+        traceback.print_exc()
+    finally:
+        for pid in workers:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+        os._exit(0)
+
+
+def _start(  # noqa: PLR0913 - what the loop above holds
+    control: socket.socket,
+    multiprocess: Any,
+    worker_main: Any,
+    descriptors: Descriptors,
+    options: Options,
+    workers: dict[int, Any],
+) -> None:
+    process = multiprocess.get_context("fork").Process(
+        target=_become_worker,
+        args=(control, worker_main, descriptors, options, os.getpid()),
+        name="bulkhead-worker",
+    )
+    process.start()
+    pid = process.pid
+    workers[pid] = process
+    for fd in descriptors:
+        os.close(fd)
+    # The worker does the same; whoever comes first, a signal to its group finds it.
+    with suppress(ProcessLookupError, PermissionError):
+        os.setpgid(pid, pid)
+    pidfd = os.pidfd_open(pid)
+    socket.send_fds(control, [ORDER.pack(START, pid)], [pidfd])
+    os.close(pidfd)
+
+
+def _become_worker(
+    control: socket.socket,
+    worker_main: Any,
+    descriptors: Descriptors,
+    options: Options,
+    parent: int,
+) -> None:
+    control.close()
+    worker_main.run(descriptors, options, parent)
