@@ -58,7 +58,7 @@ class Ledger:
         self._slots = memoryview(self._map).cast("Q")
 
     def __repr__(self) -> str:
-        return f"<Ledger {({slot.name: self[slot] for slot in Slot})}>"
+        return f"<Ledger { ({slot.name: self[slot] for slot in Slot}) }>"
 
     def __getitem__(self, slot: Slot) -> int:
         return self._slots[slot]

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 
-if sys.path and sys.path[0] in ("", os.getcwd()):
+if sys.path and sys.path[0] in ("", os.getcwd()):  # noqa: PTH109 - pathlib is not imported yet
     # `python -m` puts the working directory first. A user's own socket.py or zmq.py there must not
     # become the supervisor's; the worker puts the directory back for the user's code.
     del sys.path[0]
@@ -19,19 +19,21 @@ from .options import parse_options
 def main() -> None:
     """Run a kernel, and exit with 0 once it was shut down."""
     if sys.platform == "win32":
-        raise SystemExit("bulkhead: Windows is not supported yet; Linux is, and macOS is meant to be.")
+        raise SystemExit(
+            "bulkhead: Windows is not supported yet; Linux is, and macOS is meant to be."
+        )
     _open_standard_descriptors()
     options = parse_options(sys.argv[1:])
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid == 0:
         ours.close()
-        from ..worker import zygote
+        from ..worker import zygote  # noqa: PLC0415 - each process imports what it needs
 
         zygote.main(theirs, options.worker)
     theirs.close()
 
-    from . import start
+    from . import start  # noqa: PLC0415 - as above
 
     start.start(options, ours, pid)
 

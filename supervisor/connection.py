@@ -116,7 +116,9 @@ def _port(name: str, fields: dict[str, Any]) -> int:
 def invent(path: Path) -> Connection:
     """Make a connection of our own, for a kernel that was started without a file."""
     ports = dict.fromkeys(CHANNELS, 0)
-    return Connection("tcp", "127.0.0.1", ports, os.urandom(32).hex().encode(), SCHEMES[0], path, {})
+    return Connection(
+        "tcp", "127.0.0.1", ports, os.urandom(32).hex().encode(), SCHEMES[0], path, {}
+    )
 
 
 def write(connection: Connection) -> None:

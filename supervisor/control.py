@@ -59,7 +59,7 @@ class Deadlines:
 class Control:
     """Everything that the main thread needs; ``run`` is its life."""
 
-    def __init__(  # noqa: PLR0913 - these are its collaborators
+    def __init__(
         self,
         socket: zmq.Socket[bytes],
         inbox: Inbox[ToControl],
@@ -318,10 +318,11 @@ class Control:
         entry = time.monotonic() + seconds, next(self._timer_numbers), action
         heapq.heappush(self._timers, entry)
 
-    def _wait(self) -> float | None:
+    def _wait(self) -> int | None:
+        """Give the milliseconds to the next timer."""
         if not self._timers:
             return None
-        return max(0.0, self._timers[0][0] - time.monotonic()) * 1000 + 1
+        return int(max(0.0, self._timers[0][0] - time.monotonic()) * 1000) + 1
 
     def _run_timers(self) -> None:
         now = time.monotonic()

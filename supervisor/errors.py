@@ -2,7 +2,7 @@
 
 
 class ConnectionFileError(Exception):
-    """The connection file (or an option) cannot be used: the fault of whoever started the kernel."""
+    """A connection file or an address cannot be used: the fault of whoever started the kernel."""
 
 
 class MalformedMessageError(Exception):

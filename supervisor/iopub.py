@@ -4,8 +4,8 @@ It decides nothing about order; it brings what happened to the transcript in a s
 the transcript's rules true, and does what the transcript says:
 
 1. captured bytes are read first, records after them. A record's mark counts bytes that its sender
-   wrote before it, so they can be read now, exactly as many as are missing. And a byte that was read
-   before the records were is behind no record that is still to come from the same sender.
+   wrote before it, so they can be read now, exactly as many as are missing. And a byte that was
+   read before the records were is behind no record that is still to come from the same sender.
 2. the inbox is emptied after the records were read and before they are taken: Shell announces a
    request before it writes it, so a record's request is always known.
 3. a death is acted on after everything that could be read was taken (G18).
@@ -76,7 +76,7 @@ class _Pipes:
 class IOPub:
     """Everything that the thread needs; ``run`` is its life."""
 
-    def __init__(  # noqa: PLR0913 - these are its collaborators
+    def __init__(
         self,
         socket: zmq.Socket[bytes],
         inbox: Inbox[ToIOPub],
@@ -102,7 +102,7 @@ class IOPub:
         self._perform(self._transcript.starting())
         while not self._closing:
             wait = self._transcript.streams.wait(time.monotonic())
-            ready = dict(self._poller.poll(None if wait is None else wait * 1000 + 1))
+            ready = dict(self._poller.poll(None if wait is None else int(wait * 1000) + 1))
             if self._socket in ready:
                 self._welcome()
             self._step(ready)
@@ -271,4 +271,3 @@ class IOPub:
                 continue  # nothing of ours begins like that
             message = self._builder.build([frame[1:]], "iopub_welcome", NO_PARENT, content)
             self._socket.send_multipart(message)
-

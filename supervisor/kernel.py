@@ -120,4 +120,3 @@ def _readable() -> int:
     reader, writer = os.pipe()
     os.close(writer)
     return reader
-

@@ -1,4 +1,4 @@
-"""What the kernel says of itself: at once, in any state of the worker, without importing IPython."""
+"""What the kernel says of itself: at once, whatever the worker does, without IPython."""
 
 from __future__ import annotations
 

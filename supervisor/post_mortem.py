@@ -11,13 +11,17 @@ from dataclasses import dataclass
 _SIGNALS = {
     signal.SIGSEGV: (
         "KernelSegfault",
-        "The interpreter touched memory that is not its own (segmentation fault). "
-        "A library with native code did this, or was misused; pure Python code cannot.",
+        (
+            "The interpreter touched memory that is not its own (segmentation fault). "
+            "A library with native code did this, or was misused; pure Python code cannot."
+        ),
     ),
     signal.SIGBUS: (
         "KernelBusError",
-        "The interpreter touched memory that is not there (bus error). "
-        "A file that was mapped into memory and then shortened is the usual cause.",
+        (
+            "The interpreter touched memory that is not there (bus error). "
+            "A file that was mapped into memory and then shortened is the usual cause."
+        ),
     ),
     signal.SIGFPE: (
         "KernelArithmeticError",
@@ -25,8 +29,10 @@ _SIGNALS = {
     ),
     signal.SIGILL: (
         "KernelIllegalInstruction",
-        "Native code ran an instruction that this processor does not know (SIGILL). "
-        "A library that was built for another processor is the usual cause.",
+        (
+            "Native code ran an instruction that this processor does not know (SIGILL). "
+            "A library that was built for another processor is the usual cause."
+        ),
     ),
     signal.SIGABRT: (
         "KernelAborted",
@@ -34,8 +40,10 @@ _SIGNALS = {
     ),
     signal.SIGKILL: (
         "KernelKilled",
-        "An unknown sender killed the interpreter (SIGKILL). "
-        "There is no evidence that memory ran out.",
+        (
+            "An unknown sender killed the interpreter (SIGKILL). "
+            "There is no evidence that memory ran out."
+        ),
     ),
     signal.SIGTERM: (
         "KernelKilled",
@@ -97,8 +105,10 @@ def _cause(facts: Facts) -> tuple[str, str]:
     if facts.exitcode >= 0:
         return (
             "KernelExited",
-            f"The interpreter ended by itself with exit code {facts.exitcode}, without an error "
-            "of Python's (os._exit, or a library that calls exit).",
+            (
+                f"The interpreter ended by itself with exit code {facts.exitcode}, without an "
+                "error of Python's (os._exit, or a library that calls exit)."
+            ),
         )
     known = _SIGNALS.get(signal.Signals(-facts.exitcode)) if _is_signal(facts.exitcode) else None
     return known or (
@@ -116,7 +126,7 @@ def describe_exit(exitcode: int) -> str:
 
 
 def _is_signal(exitcode: int) -> bool:
-    return -exitcode in iter(signal.Signals)
+    return -exitcode in set(signal.Signals)
 
 
 STOPPED = report(Facts(0, 0, stopping=True))

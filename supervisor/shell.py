@@ -43,7 +43,7 @@ FOR_THE_WORKER = frozenset({
 class Shell:
     """Everything that the thread needs; ``run`` is its life."""
 
-    def __init__(  # noqa: PLR0913 - these are its collaborators
+    def __init__(
         self,
         socket: zmq.Socket[bytes],
         stdin: zmq.Socket[bytes],
@@ -135,7 +135,11 @@ class Shell:
             message = reply.request.message
             self._socket.send_multipart(
                 self._builder.build(
-                    message.identities, reply.msg_type, message.header, reply.content, reply.metadata
+                    message.identities,
+                    reply.msg_type,
+                    message.header,
+                    reply.content,
+                    reply.metadata,
                 )
             )
 

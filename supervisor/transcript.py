@@ -241,7 +241,7 @@ class Transcript:
     def _failed(self, request: Request, report: Report, *, begun: bool) -> list[Action]:
         parent = request.message.header
         actions: list[Action] = [] if begun else [Publish("status", parent, BUSY)]
-        error = {
+        error: dict[str, object] = {
             "ename": report.ename, "evalue": report.evalue, "traceback": list(report.traceback),
         }  # fmt: skip
         msg_type = request.message.msg_type
@@ -349,9 +349,7 @@ class Transcript:
 
     def _text(self, text: Text) -> Publish:
         content = dumps({"name": text.name, "text": text.text})
-        return Publish(
-            "stream", self._parent(text.number), content, topic=f"stream.{text.name}"
-        )
+        return Publish("stream", self._parent(text.number), content, topic=f"stream.{text.name}")
 
     def _parent(self, number: int) -> bytes:
         return self._parents.get(number, NO_PARENT)

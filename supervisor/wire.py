@@ -67,7 +67,9 @@ class Signer:
     def __init__(self, key: bytes, scheme: str = "hmac-sha256") -> None:
         """Raise ValueError for a scheme that is not one of SCHEMES."""
         if scheme not in SCHEMES:
-            raise ValueError(f"unknown signature scheme {scheme!r}: use one of {', '.join(SCHEMES)}")
+            raise ValueError(
+                f"unknown signature scheme {scheme!r}: use one of {', '.join(SCHEMES)}"
+            )
         self._keyed = hmac.new(key, digestmod=scheme.removeprefix("hmac-")) if key else None
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._lock = threading.Lock()
@@ -143,7 +145,7 @@ class Builder:
         """Give a msg_id that nobody else uses."""
         return f"{self.session}_{next(self._numbers)}"
 
-    def build(  # noqa: PLR0913 - the parts of a message
+    def build(
         self,
         identities: Sequence[bytes],
         msg_type: str,

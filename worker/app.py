@@ -42,14 +42,15 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):  # type: ignore[
         # tqdm and others: this section has to exist.
         self.config.setdefault("IPKernelApp", {})
         self.init_path()
-        self.shell = ZMQInteractiveShell.instance(
+        shell: ZMQInteractiveShell = ZMQInteractiveShell.instance(
             parent=self,
             profile_dir=self.profile_dir,
             publisher=publisher,
             interrupts=interrupts,
         )
-        self.shell.configurables.append(self)
-        return self.shell
+        self.shell = shell
+        shell.configurables.append(self)
+        return shell
 
     def run_startup(self) -> None:
         """Load extensions, and run the start-up files and lines of the profile."""

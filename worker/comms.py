@@ -49,7 +49,7 @@ class Comms:
     def install(self) -> None:
         """Make ``comm.create_comm`` and ``comm.get_comm_manager`` the kernel's own."""
         Comm.publisher = self._publisher
-        comm.create_comm = lambda *args, **kwargs: Comm(*args, **kwargs)
+        comm.create_comm = Comm
         comm.get_comm_manager = lambda: self.manager
 
     def handlers(self) -> dict[str, Callable[[Request], None]]:

@@ -1,4 +1,4 @@
-"""Which request does this code belong to?
+"""Which request a piece of code belongs to.
 
 Output names the request that caused it, also when it comes late (G4). Coroutines and callbacks
 carry the answer in a context variable. A thread starts with an empty context (before Python 3.14),
@@ -58,7 +58,7 @@ class Request:
         """The content. Raises ValueError if the client sent no JSON object."""
         content = jsons.loads(self.raw_content)
         if not isinstance(content, dict):
-            raise ValueError("the content is JSON, but no object")
+            raise ValueError("the content is JSON, but no object")  # noqa: TRY004 - a bad value
         return content
 
     def message(self) -> dict[str, Any]:
@@ -109,13 +109,13 @@ class Current:
                 setattr(thread, _ATTRIBUTE, self.get())
             start(thread)
 
-        @wraps(submit)
+        @wraps(submit)  # type: ignore[arg-type]
         def submit_with_request(
             pool: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
         ) -> Any:
             return submit(pool, self._run, self.get(), fn, *args, **kwargs)
 
-        threading.Thread.start = start_with_request  # type: ignore[method-assign]
+        threading.Thread.start = start_with_request  # type: ignore[method-assign,assignment]
         ThreadPoolExecutor.submit = submit_with_request  # type: ignore[method-assign,assignment]
 
     def _run(self, request: Request, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

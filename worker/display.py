@@ -18,7 +18,7 @@ class WorkerDisplayPublisher(DisplayPublisher):  # type: ignore[misc]
 
     publisher: Publisher = AnyTrait()
 
-    def publish(  # noqa: PLR0913 - IPython's signature
+    def publish(
         self,
         data: dict[str, Any],
         metadata: dict[str, Any] | None = None,

@@ -32,7 +32,7 @@ def field(request: Request, name: str, kind: type[T], default: T) -> T:
     if value is None:
         return default
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ValueError(  # noqa: TRY004 - the client's fault, told as it tells others
+        raise ValueError(
             f"{request.msg_type}: {name} must be of type {kind.__name__}, not {value!r:.40}"
         )
     return value
@@ -115,9 +115,7 @@ class Handlers:
         code = field(request, "code", str, "")
         cursor = _cursor(request, code)
         with provisionalcompleter():
-            found = list(
-                rectify_completions(code, self._shell.Completer.completions(code, cursor))
-            )
+            found = list(rectify_completions(code, self._shell.Completer.completions(code, cursor)))
         types = [
             {
                 "start": one.start, "end": one.end, "text": one.text,
@@ -184,5 +182,3 @@ def describe(error: BaseException | None) -> dict[str, Any]:
 
 def _cursor(request: Request, code: str) -> int:
     return min(max(0, field(request, "cursor_pos", int, len(code))), len(code))
-
-

@@ -48,7 +48,7 @@ _protected: set[CodeType] = set()
 
 def protected(function: Callable[..., T]) -> Callable[..., T]:
     """Mark a function in which no interrupt may be raised. Its caller calls ``deliver`` after."""
-    _protected.add(function.__code__)  # type: ignore[attr-defined]
+    _protected.add(function.__code__)
     return function
 
 
@@ -67,7 +67,7 @@ class Interrupts:
         """The running request's task was cancelled because of an interrupt."""
 
     def install(self) -> None:
-        """Take SIGINT, also when the parent left it ignored, or a cell put its own handler there."""
+        """Take SIGINT, whether it was ignored by the parent or taken by a cell."""
         signal.signal(signal.SIGINT, self._handle)
 
     def call(self, number: int, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -78,7 +78,8 @@ class Interrupts:
         try:
             if self._ledger[Slot.INTERRUPT] == number:
                 raise KeyboardInterrupt
-            return self._loop.run_until_complete(self._task)
+            result: T = self._loop.run_until_complete(self._task)
+            return result
         finally:
             self._number = 0
 
@@ -139,5 +140,5 @@ class Interrupts:
 
 
 _CALL = Interrupts.call.__code__
-_CALLBACK = asyncio.events.Handle._run.__code__  # type: ignore[attr-defined]  # noqa: SLF001
+_CALLBACK = asyncio.events.Handle._run.__code__  # noqa: SLF001
 _LOOP = asyncio.BaseEventLoop.run_forever.__code__

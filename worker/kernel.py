@@ -23,7 +23,7 @@ class Session:
         self.session = session_id
         self._publisher = publisher
 
-    def send(  # noqa: PLR0913 - the signature of jupyter_client's Session
+    def send(
         self,
         stream: object,  # noqa: ARG002 - there is one way out
         msg_or_type: str | dict[str, Any],

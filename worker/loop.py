@@ -38,7 +38,7 @@ _SAVE_AFTER = 0.2
 class Loop:
     """Take requests and answer them, until the supervisor closes its end."""
 
-    def __init__(  # noqa: PLR0913 - these are its collaborators
+    def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         receiver: Receiver,
@@ -166,4 +166,3 @@ def _stops_queue(request: Request) -> bool:
         return field(request, "stop_on_error", bool, default=True)
     except ValueError:
         return True
-

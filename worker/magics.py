@@ -80,8 +80,7 @@ class KernelMagics(Magics):  # type: ignore[misc]
         path = self.shell.kernel.connection_file
         print(path)  # noqa: T201
         print(  # noqa: T201
-            "\nAnother client connects with:\n\n"
-            f"    jupyter console --existing {Path(path).name}\n"
+            f"\nAnother client connects with:\n\n    jupyter console --existing {Path(path).name}\n"
         )
 
     @line_magic  # type: ignore[untyped-decorator]

@@ -87,7 +87,7 @@ def _leave(shell: ZMQInteractiveShell) -> None:
     steps: list[Callable[[], Any]] = [
         shell.history_manager.save,
         threading._shutdown,  # type: ignore[attr-defined]  # noqa: SLF001 - as the interpreter does
-        atexit._run_exitfuncs,
+        atexit._run_exitfuncs,  # noqa: SLF001
         shell.user_ns.clear,
         gc.collect,
     ]
@@ -97,4 +97,3 @@ def _leave(shell: ZMQInteractiveShell) -> None:
         except BaseException:  # noqa: BLE001 - one failing handler must not keep the others from running
             traceback.print_exc()
     os._exit(0)
-

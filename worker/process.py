@@ -42,7 +42,8 @@ def settle(descriptors: Descriptors, parent: int) -> None:
             io.BufferedWriter(raw, 1), "utf-8", "backslashreplace", write_through=True
         )
         setattr(sys, name, stream)
-    sys.__stdin__ = sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
+    setattr(sys, "__stdin__", sys.stdin)  # noqa: B010 - typed as final
 
 
 def die_with_parent(parent: int) -> None:

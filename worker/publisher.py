@@ -58,7 +58,7 @@ class Publisher:
             *map(_flat, buffers),
         )
 
-    def comm(  # noqa: PLR0913 - the parts of a comm message
+    def comm(
         self,
         msg_type: str,
         comm_id: str,

@@ -35,8 +35,8 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
 
     displayhook_class = Type(WorkerDisplayHook)
     display_pub_class = Type(WorkerDisplayPublisher)
-    readline_use = CBool(False)  # noqa: FBT003
-    autoindent = CBool(False)  # noqa: FBT003
+    readline_use = CBool(False)
+    autoindent = CBool(False)
     exiter = Instance(ZMQExitAutocall)
 
     kernel = AnyTrait()
@@ -46,7 +46,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     """Content of the error message of the running cell, once it was published."""
     keepkernel_on_exit: bool | None = None
 
-    @default("exiter")
+    @default("exiter")  # type: ignore[untyped-decorator]
     def _default_exiter(self) -> ZMQExitAutocall:
         return ZMQExitAutocall(self)
 
@@ -97,9 +97,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
 
     def _page(self, strg: Any, start: int = 0, *_: Any, **__: Any) -> None:
         data = strg if isinstance(strg, dict) else {"text/plain": strg}
-        self.payload_manager.write_payload(
-            {"source": "page", "data": data, "start": max(0, start)}
-        )
+        self.payload_manager.write_payload({"source": "page", "data": data, "start": max(0, start)})
 
     def set_next_input(self, text: str, replace: bool = False) -> None:  # noqa: FBT001, FBT002
         """Put text into the next input cell (or in place of this one)."""

@@ -75,7 +75,7 @@ def main(control: socket.socket, options: Options) -> None:
         os._exit(0)
 
 
-def _start(  # noqa: PLR0913 - what the loop above holds
+def _start(
     control: socket.socket,
     multiprocess: Any,
     worker_main: Any,
