@@ -14,7 +14,7 @@ import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     Buffer = bytes | bytearray | memoryview
 
@@ -48,24 +48,26 @@ class Decoder:
         """Bytes that do not make a whole frame yet."""
         return len(self._buffer)
 
-    def feed(self, data: Buffer) -> list[bytes]:
-        """Take some bytes and give the payloads that they complete.
+    def feed(self, data: Buffer) -> Iterator[bytes]:
+        """Take some bytes and give the payloads that they complete, one after another.
 
-        Raises FrameError when the stream is not ours. The decoder is of no use afterwards.
+        Raises FrameError where the stream is no longer ours, after what stood before that. The
+        decoder is of no use afterwards.
         """
         buffer = self._buffer
         buffer += data
-        payloads: list[bytes] = []
         start, size = 0, len(buffer)
-        with memoryview(buffer) as view:
+        try:
             while size - start >= _HEAD.size:
-                magic, length = _HEAD.unpack_from(view, start)
+                magic, length = _HEAD.unpack_from(buffer, start)
                 if magic != MAGIC or length > LIMIT:
-                    raise FrameError(f"no frame begins with {bytes(view[start : start + 12])!r}")
+                    raise FrameError(f"no frame begins with {bytes(buffer[start : start + 12])!r}")
                 end = start + _HEAD.size + length
                 if end > size:
                     break
-                payloads.append(bytes(view[start + _HEAD.size : end]))
+                with memoryview(buffer) as view:
+                    payload = bytes(view[start + _HEAD.size : end])
                 start = end
-        del buffer[:start]
-        return payloads
+                yield payload
+        finally:
+            del buffer[:start]

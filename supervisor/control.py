@@ -21,7 +21,7 @@ import zmq
 from ..shared.ledger import Slot
 from . import events
 from .errors import MalformedMessageError, WorkerStartError
-from .events import Request
+from .events import FOR_THE_WORKER, Request
 from .kernel_info import kernel_info
 from .lifecycle import Do, Event, Lifecycle, State
 from .post_mortem import STOPPED, Facts, Report, report
@@ -246,6 +246,8 @@ class Control:
                 self._answer(request, "interrupt_reply", {"status": "ok"})
             case "shutdown_request":
                 self._shut_down(request)
+            case msg_type if msg_type in FOR_THE_WORKER:
+                self._to_shell.put(events.Forwarded(message))
             case msg_type:
                 log.info("control: no %r is known here; it gets no reply", msg_type)
                 self._to_iopub.put(events.Answer(request, "", b"{}"))
@@ -258,7 +260,11 @@ class Control:
             message = reply.request.message
             self._socket.send_multipart(
                 self._builder.build(
-                    message.identities, reply.msg_type, message.header, reply.content
+                    message.identities,
+                    reply.msg_type,
+                    message.header,
+                    reply.content,
+                    reply.metadata,
                 )
             )
 

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from .wire import Message
 
 
+FOR_THE_WORKER = frozenset({
+    "execute_request", "complete_request", "inspect_request", "is_complete_request",
+    "history_request", "comm_open", "comm_msg", "comm_close",
+})  # fmt: skip
+"""Requests that need the interpreter."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A client's request, with the number under which the worker knows it."""
@@ -165,6 +172,13 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Forwarded:
+    """A request for the interpreter came on the control channel, and is answered there."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """There is no worker any more: refuse what is left, then let IOPub close."""
 
@@ -236,5 +250,5 @@ class Signalled:
 
 
 ToIOPub = Attach | Sent | Answer | Abort | Refuse | Remark | CommInfo | CommClosed | Died | Close
-ToShell = Ready | Gone | Unbegun | InputAsked | Broken | Stop | Finish | Reply | Closed
+ToShell = Ready | Gone | Unbegun | InputAsked | Broken | Stop | Forwarded | Finish | Reply | Closed
 ToControl = Hello | Drained | Misbehaved | Buried | ShutdownAsked | Signalled | Reply | Closed

@@ -170,7 +170,7 @@ class IOPub:
                 record = records.decode(payload)
                 for descriptor, size in enumerate(transcript.missing(record), 1):
                     left = size
-                    while left and (data := pipes.read_captured(descriptor, left)):
+                    while left and (data := pipes.read_captured(descriptor, min(left, _READ))):
                         transcript.captured(descriptor, data)
                         left -= len(data)
                 if actions := transcript.record(record):

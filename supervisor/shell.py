@@ -21,7 +21,7 @@ from ..shared.ledger import Slot
 from ..shared.records import Kind
 from . import events
 from .errors import MalformedMessageError
-from .events import Request
+from .events import FOR_THE_WORKER, Request
 from .kernel_info import kernel_info
 from .queue import Queue, Turn
 from .wire import Message, dumps, parse
@@ -33,11 +33,6 @@ if TYPE_CHECKING:
     from .wire import Builder, Signer
 
 log = logging.getLogger(__name__)
-
-FOR_THE_WORKER = frozenset({
-    "execute_request", "complete_request", "inspect_request", "is_complete_request",
-    "history_request", "comm_open", "comm_msg", "comm_close",
-})  # fmt: skip
 
 
 class Shell:
@@ -105,6 +100,8 @@ class Shell:
                     self._reply(event)
                 case events.Broken(report) | events.Stop(report):
                     self._queue.refusing = report
+                case events.Forwarded(message):
+                    self._queue.arrive(Request(next(self._numbers), message, "control"))
                 case events.Finish():
                     self._receive()
                     self._advance()
@@ -131,7 +128,9 @@ class Shell:
         if current is not None and current.number == reply.request.number:
             self._prompt = None
         self._queue.over(reply)
-        if reply.msg_type:
+        if reply.request.channel == "control":
+            self._to_control.put(reply)
+        elif reply.msg_type:
             message = reply.request.message
             self._socket.send_multipart(
                 self._builder.build(

@@ -12,7 +12,10 @@ import codecs
 from typing import NamedTuple
 
 INTERVAL = 0.02
-"""Seconds between two messages of a stream that floods: fifty a second. The first is at once."""
+"""Seconds between two messages of a stream that floods: fifty a second."""
+
+PATIENCE = 0.005
+"""Seconds that a line which is not ended may wait for its end: ``print`` writes that by itself."""
 
 CAP = 1 << 20
 """Characters in one stream message. More would hold up every other message behind it."""
@@ -67,7 +70,8 @@ class Streams:
         self._name = ""
         self._pieces: list[str] = []
         self._size = 0
-        self._next = 0.0
+        self._since = 0.0  # when ``due`` first saw the text that waits
+        self._next = 0.0  # when the next message may be sent
 
     def __repr__(self) -> str:
         return f"<Streams: {self._size} of {self._name!r} waiting>"
@@ -90,19 +94,27 @@ class Streams:
             return []
         text = "".join(self._pieces)
         self._pieces.clear()
-        self._size = 0
+        self._size, self._since = 0, 0.0
         return [
             Text(self._number, self._name, text[start : start + CAP])
             for start in range(0, len(text), CAP)
         ]
 
     def due(self, now: float) -> list[Text]:
-        """Give what waits if nothing was given so for INTERVAL; ``now`` in seconds, monotonic."""
-        if not self._pieces or now < self._next:
+        """Give what waits, if its time has come; ``now`` in seconds, monotonic."""
+        if not self._pieces:
+            return []
+        self._since = self._since or now
+        if now < self._due():
             return []
         self._next = now + INTERVAL
         return self.take()
 
     def wait(self, now: float) -> float | None:
         """Tell after how many seconds ``due`` will give something; None if nothing waits."""
-        return max(0.0, self._next - now) if self._pieces else None
+        return max(0.0, self._due() - now) if self._pieces else None
+
+    def _due(self) -> float:
+        if self._pieces[-1].endswith("\n"):
+            return self._next
+        return max(self._next, self._since + PATIENCE)

@@ -101,6 +101,7 @@ class Transcript:
     def __init__(self) -> None:
         self.streams = Streams()
         self._generation = 0  # 0: no worker is attached
+        self._greeted = False
         self._captured = (Captured(), Captured())
         self._open: Request | None = None  # sent to the worker and not over
         self._begun = False
@@ -175,6 +176,7 @@ class Transcript:
         """Begin with a new worker. The last one has to be over (G23)."""
         assert not self._generation, f"worker {self._generation} is still attached"
         self._generation = generation
+        self._greeted = False
         self._captured = (Captured(), Captured())
         return []
 
@@ -189,11 +191,14 @@ class Transcript:
 
     def settle(self) -> list[Action]:
         """Take it that no record stands before the bytes that were captured so far."""
-        return self._release(None, None)
+        return self._release(self._owner(), None, None)
 
     def record(self, record: Record) -> list[Action]:
-        """Take the worker's next record. Raises TranscriptError for one that cannot be."""
-        actions = self._release(*record.marks)
+        """Take the worker's next record.
+
+        Raises TranscriptError for one that cannot be, and changes nothing then.
+        """
+        owner = self._owner()  # of the bytes before the record, which may begin or end a request
         kind = record.kind
         if kind is Kind.STDOUT or kind is Kind.STDERR:
             name = "stdout" if kind is Kind.STDOUT else "stderr"
@@ -201,11 +206,13 @@ class Transcript:
                 text = record.parts[0].decode("utf-8", "surrogatepass")
             except UnicodeDecodeError as error:
                 raise TranscriptError(f"text for {name} is not in UTF-8") from error
-            return actions + self._texts(self.streams.add(record.number, name, text))
+            released = self._release(owner, *record.marks)
+            return released + self._texts(self.streams.add(record.number, name, text))
         handler = _HANDLERS.get(kind)
         if handler is None:
             raise TranscriptError(f"a worker sends no {kind.name}")
-        return actions + self._flush() + handler(self, record)
+        actions = handler(self, record)
+        return self._release(owner, *record.marks) + self._flush() + actions
 
     def due(self, now: float) -> list[Action]:
         """Publish text that has waited long enough."""
@@ -215,7 +222,7 @@ class Transcript:
         """Tell a worker's end (G17 to G22): what it wrote, why it ended, what is closed with it."""
         if generation != self._generation:
             return []
-        actions = self._release(None, None, final=True) + self._flush()
+        actions = self._release(self._owner(), None, None, final=True) + self._flush()
         request, begun = self._open, self._begun
         self._generation, self._open, self._begun = 0, None, False
         actions.append(TellShell(Gone(generation)))
@@ -259,17 +266,20 @@ class Transcript:
         request = self._open
         if request is None or request.number != record.number or self._begun:
             raise TranscriptError(f"request {record.number} begins, but was not sent")
-        execution_count, forgotten = record.parts
-        self._begun = True
-        self._execution_count = _number(execution_count)
+        part, forgotten = record.parts
+        execution_count = _number(part)
         if len(forgotten) % 8:
             raise TranscriptError("forgotten numbers are eight bytes each")
+        self._begun = True
+        self._execution_count = execution_count
         if request.message.msg_type == "execute_request":
             self._cell = record.number
-        self._forgotten.update(number for (number,) in struct.iter_unpack("<Q", forgotten))
+        # What was forgotten before the last BEGIN was flushed at that BEGIN; what is forgotten now
+        # may still stand above text that is published after this method returns.
         for number in self._forgotten - {record.number, self._cell}:
             self._forgotten.discard(number)
             self._parents.pop(number, None)
+        self._forgotten.update(number for (number,) in struct.iter_unpack("<Q", forgotten))
         return [Publish("status", request.message.header, BUSY)]
 
     def _publish(self, record: Record) -> list[Action]:
@@ -312,11 +322,11 @@ class Transcript:
         request = self._open
         if request is None or record.number != request.number or not self._begun:
             raise TranscriptError(f"request {record.number} is done, but does not run")
-        execution_count, abort, msg_type, content, metadata = record.parts
+        part, abort, msg_type, content, metadata = record.parts
         expected = reply_type(request.message.msg_type)
         if msg_type.decode("ascii", "replace") != expected:
             raise TranscriptError(f"{expected or 'no reply'} is due, and {msg_type!r} came")
-        self._execution_count = _number(execution_count)
+        self._execution_count = _number(part)
         self._open, self._begun = None, False
         return [
             Publish("status", request.message.header, IDLE),
@@ -324,18 +334,23 @@ class Transcript:
         ]
 
     def _hello(self, _: Record) -> list[Action]:
+        if self._greeted:
+            raise TranscriptError("a worker says hello once")
+        self._greeted = True
         return [TellControl(Hello(self._generation))]
 
     def _log(self, record: Record) -> list[Action]:
         level, text = (part.decode("utf-8", "replace") for part in record.parts)
         return [Log(level, text)]
 
+    def _owner(self) -> int:
+        """Tell whose bytes are that C code or a child writes: nobody can ask them."""
+        return self._open.number if self._open is not None and self._begun else self._cell
+
     def _release(
-        self, out_mark: int | None, err_mark: int | None, *, final: bool = False
+        self, number: int, out_mark: int | None, err_mark: int | None, *, final: bool = False
     ) -> list[Action]:
         out, err = self._captured
-        # Whoever wrote these bytes (C code, a child) cannot be asked for which request.
-        number = self._open.number if self._open is not None and self._begun else self._cell
         return self._texts([
             *self.streams.add(number, "stdout", out.release(out_mark, final=final)),
             *self.streams.add(number, "stderr", err.release(err_mark, final=final)),

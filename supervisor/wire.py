@@ -124,7 +124,8 @@ def _dict(name: str, raw: bytes) -> dict[str, Any]:
     if raw == b"{}":
         return {}
     try:
-        value = json.loads(raw)
+        # Decoded here: json.loads would guess, and take UTF-16, which then stands in our messages.
+        value = json.loads(raw.decode())
     except (ValueError, RecursionError) as error:
         raise MalformedMessageError(f"its {name} is no JSON in UTF-8: {error}") from error
     if not isinstance(value, dict):

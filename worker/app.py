@@ -8,9 +8,11 @@ to find out whether they run in a notebook.
 from __future__ import annotations
 
 import os
+import pdb  # noqa: T100 - the user's debugger, not a forgotten one
 import sys
 from typing import TYPE_CHECKING
 
+from IPython.core import debugger
 from IPython.core.application import BaseIPythonApplication
 from IPython.core.shellapp import InteractiveShellApp
 
@@ -37,7 +39,11 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):  # type: ignore[
 
         Raises SystemExit, after telling why on stderr, for options that IPython does not know.
         """
-        os.environ.setdefault("MPLBACKEND", FIGURES)
+        if not os.environ.get("MPLBACKEND"):
+            os.environ["MPLBACKEND"] = FIGURES
+        # Python's pdb cannot be interrupted while it waits for a command; IPython's can.
+        setattr(pdb, "Pdb", debugger.InterruptiblePdb)  # noqa: B010 - typed as a class
+        pdb.set_trace = debugger.set_trace
         self.initialize(list(argv))
         # tqdm and others: this section has to exist.
         self.config.setdefault("IPKernelApp", {})

@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any
 
@@ -61,17 +61,26 @@ class Request:
             raise ValueError("the content is JSON, but no object")  # noqa: TRY004 - a bad value
         return content
 
-    def message(self) -> dict[str, Any]:
+    def message(self) -> Message:
         """Give the message as handlers of comms and ``get_parent()`` know it."""
-        return {
-            "header": self.header,
-            "msg_id": self.header.get("msg_id"),
-            "msg_type": self.msg_type,
-            "parent_header": {},
-            "metadata": jsons.loads(self.raw_metadata),
-            "content": self.content,
-            "buffers": [memoryview(buffer) for buffer in self.buffers],
-        }
+        return Message(
+            self,
+            header=self.header,
+            msg_id=self.header.get("msg_id"),
+            msg_type=self.msg_type,
+            parent_header={},
+            metadata=jsons.loads(self.raw_metadata),
+            content=self.content,
+            buffers=[memoryview(buffer) for buffer in self.buffers],
+        )
+
+
+class Message(dict[str, Any]):
+    """A request as a dict, which keeps the request from being forgotten."""
+
+    def __init__(self, request: Request, **fields: Any) -> None:
+        super().__init__(fields)
+        self.request = request
 
 
 NOBODY = Request(0)
@@ -87,10 +96,18 @@ class Current:
         self.forgotten: list[int] = []
 
     def begin(self, request: Request) -> None:
-        """Let what is called from here on belong to ``request``."""
+        """Take the next request: what is called from here on belongs to it."""
         weakref.finalize(request, self.forgotten.append, request.number).atexit = False
         self._newest = request
         self._variable.set(request)
+
+    def enter(self, request: Request) -> Token[Request]:
+        """Let what the calling context or thread does belong to a request; ``leave`` undoes it."""
+        return self._variable.set(request)
+
+    def leave(self, token: Token[Request]) -> None:
+        """Undo ``enter``."""
+        self._variable.reset(token)
 
     def get(self) -> Request:
         """Give the request of the calling coroutine or thread."""
@@ -119,8 +136,8 @@ class Current:
         ThreadPoolExecutor.submit = submit_with_request  # type: ignore[method-assign,assignment]
 
     def _run(self, request: Request, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        token = self._variable.set(request)
+        token = self.enter(request)
         try:
             return fn(*args, **kwargs)
         finally:
-            self._variable.reset(token)
+            self.leave(token)

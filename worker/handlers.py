@@ -63,14 +63,14 @@ class Handlers:
         store_history = field(request, "store_history", bool, not silent) and not silent
         expressions = field(request, "user_expressions", dict, {})
         self._stdin.allowed = field(request, "allow_stdin", bool, default=False)
-        shell.last_error = None
+        shell.last_error, shell.display_failed = None, False
         count = shell.execution_count
         if not silent:
             shell.publisher.publish("execute_input", {"code": code, "execution_count": count})
         result = await self._run(request, code, silent=silent, store_history=store_history)
         error = shell.as_interrupt(result.error_before_exec or result.error_in_exec)
         content: dict[str, Any] = {"status": "ok"}
-        if error is not None or shell.last_error is not None:
+        if error is not None or shell.display_failed:
             content = {"status": "error", **(shell.last_error or describe(error))}
         content["execution_count"] = count
         content["user_expressions"] = (
@@ -95,10 +95,13 @@ class Handlers:
             "silent": silent,
             "cell_id": request.message()["metadata"].get("cellId"),
         }
-        if shell.loop_runner is not _asyncio_runner or not shell.should_run_async(
+        if not shell.should_run_async(
             code, transformed_cell=transformed, preprocessing_exc_tuple=failure
         ):
             return shell.run_cell(code, **options)
+        if shell.loop_runner is not _asyncio_runner:
+            with shell.interrupts.default_handler():
+                return shell.run_cell(code, **options)
         result = None
         try:
             result = await shell.run_cell_async(

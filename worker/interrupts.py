@@ -28,12 +28,14 @@ import asyncio
 import asyncio.events
 import signal
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..shared.ledger import Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
+    from contextvars import Context
     from types import CodeType, FrameType
 
     from ..shared.ledger import Ledger
@@ -70,11 +72,11 @@ class Interrupts:
         """Take SIGINT, whether it was ignored by the parent or taken by a cell."""
         signal.signal(signal.SIGINT, self._handle)
 
-    def call(self, number: int, coroutine: Coroutine[Any, Any, T]) -> T:
+    def call(self, number: int, coroutine: Coroutine[Any, Any, T], context: Context) -> T:
         """Run user code. Raises KeyboardInterrupt if the request was interrupted outside of it."""
         self._number = number
         self._remembered = self.cancelled = False
-        self._task = self._loop.create_task(coroutine)
+        self._task = self._loop.create_task(coroutine, context=context)
         try:
             if self._ledger[Slot.INTERRUPT] == number:
                 raise KeyboardInterrupt
@@ -96,6 +98,18 @@ class Interrupts:
         if task is not None and task.done() and not task.cancelled():
             task.exception()  # it was told, or is the interrupt: asyncio need not complain
         if signal.getsignal(signal.SIGINT) != self._handle:
+            self.install()
+
+    @contextmanager
+    def default_handler(self) -> Iterator[None]:
+        """Use Python's own handler, for a foreign event loop that puts its own in place of it.
+
+        Trio does, and keeps its internals from being interrupted; it does not know our handler.
+        """
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            yield
+        finally:
             self.install()
 
     def deliver(self) -> None:

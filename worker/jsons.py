@@ -1,45 +1,55 @@
 """JSON as Jupyter needs it: fast, exact for big integers, and never a lost message.
 
-msgspec does the work. What it refuses and users do send goes the slower way through the standard
-library: NaN in what is received, lone surrogates and keys that are no strings in what is sent.
+msgspec does the work. What it refuses and users do send is made plain first, piece by piece: lone
+surrogates, keys that are no strings. What it refuses to read (NaN, which Python clients send) is
+read by the standard library.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from base64 import b64encode
 from typing import Any
 
 import msgspec
 
+_PLAIN = (str, int, float, bool, type(None))
+
 
 def dumps(value: object) -> bytes:
     """Encode as UTF-8. NaN and infinities become null, bytes base64, dates ISO 8601.
 
-    Raises TypeError (naming the type) for what has no form in JSON, and ValueError for circles.
+    Raises TypeError (naming the type) for what has no form in JSON, and ValueError for what
+    contains itself or is nested too deeply.
     """
     try:
-        return msgspec.json.encode(value, enc_hook=_plain)
-    except (UnicodeEncodeError, TypeError):
-        return json.dumps(_finite(value, set()), default=_plain, allow_nan=False).encode()
-    except RecursionError as error:
-        raise ValueError("the value contains itself") from error
+        try:
+            return msgspec.json.encode(value, enc_hook=_plain)
+        except (UnicodeEncodeError, TypeError, _OddKeyError):
+            return json.dumps(_simple(value, set()), allow_nan=False).encode()
+    except RecursionError:
+        raise ValueError("the value contains itself, or is nested too deeply") from None
 
 
 def loads(data: bytes | memoryview) -> Any:
     """Decode. Raises ValueError for what is no JSON in UTF-8."""
     try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # The standard library also takes NaN and Infinity, which Python clients send.
-        return json.loads(bytes(data))
-    except RecursionError as error:
-        raise ValueError("the JSON is nested too deeply") from error
+        try:
+            return msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return json.loads(bytes(data).decode())
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+
+
+class _OddKeyError(Exception):
+    """msgspec asks the hook about a dict's key, where only a string would help."""
 
 
 def _plain(value: Any) -> object:
-    """Turn numpy's scalars and arrays, paths and the like into what JSON knows."""
+    """Turn what msgspec does not know into what it knows: numpy's values, paths and the like."""
+    if isinstance(value, (tuple, frozenset, *_PLAIN)):
+        raise _OddKeyError
     if isinstance(value, (bytes, bytearray, memoryview)):
         return b64encode(value).decode()
     for method in ("isoformat", "tolist", "__fspath__"):
@@ -53,19 +63,23 @@ def _plain(value: Any) -> object:
     raise TypeError(f"an object of type {type(value).__name__} has no form in JSON: {value!r:.80}")
 
 
-def _finite(value: Any, above: set[int]) -> Any:
-    """Copy a value with NaN as None and keys as strings, as msgspec writes them."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if not isinstance(value, (dict, list, tuple, set, frozenset)):
+def _simple(value: Any, above: set[int]) -> Any:
+    """Copy a value as what the standard library encodes just as msgspec would."""
+    if isinstance(value, str) or value is None or isinstance(value, bool):
         return value
+    if not isinstance(value, (dict, list, tuple, set, frozenset)):
+        # Whatever it is: msgspec, or the hook, knows its form, unless a surrogate is inside.
+        try:
+            return msgspec.json.decode(msgspec.json.encode(value, enc_hook=_plain))
+        except UnicodeEncodeError:
+            return _simple(_plain(value), above)
     if id(value) in above:
         raise ValueError("the value contains itself")
     above.add(id(value))
     try:
         if isinstance(value, dict):
-            return {_key(key): _finite(item, above) for key, item in value.items()}
-        return [_finite(item, above) for item in value]
+            return {_key(key): _simple(item, above) for key, item in value.items()}
+        return [_simple(item, above) for item in value]
     finally:
         above.discard(id(value))
 

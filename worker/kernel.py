@@ -10,8 +10,10 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from contextvars import Token
+
     from .comms import Comms
-    from .context import Current
+    from .context import Current, Request
     from .publisher import Publisher
     from .shell import ZMQInteractiveShell
 
@@ -71,6 +73,21 @@ class Kernel:
         """Give the message that the calling code belongs to; {} if there is none."""
         request = self._current.get()
         return request.message() if request.number else {}
+
+    def set_parent(self, parent: object) -> Token[Request] | None:
+        """Let what the caller does belong to a message that ``get_parent`` gave."""
+        request = getattr(parent, "request", None)
+        return self._current.enter(request) if request is not None else None
+
+    def reset_parent(self, token: Token[Request] | None) -> None:
+        """Undo ``set_parent``."""
+        if token is not None:
+            self._current.leave(token)
+
+    @property
+    def _parent_ident(self) -> dict[str, list[bytes]]:
+        session = self._current.get().header.get("session", "")
+        return {"shell": [str(session).encode()]}
 
     @property
     def _parent_header(self) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import struct
 import traceback
+from contextvars import copy_context
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..shared.ledger import Slot
@@ -60,6 +62,8 @@ class Loop:
         self._handlers = handlers
         self._comm_handlers = comm_handlers
         self._save: asyncio.TimerHandle | None = None
+        # Context variables that a cell sets are there in the next one, as in a module.
+        self._context = copy_context()
 
     def run(self) -> None:
         """Say hello, then serve requests."""
@@ -91,9 +95,11 @@ class Loop:
     def _serve(self, request: Request) -> None:
         shell, number = self._shell, request.number
         self._current.begin(request)
+        self._context.run(self._current.enter, request)
+        started = datetime.now(UTC).isoformat()
         self._sender.send(Kind.BEGIN, number, str(shell.execution_count).encode(), self._stale())
         try:
-            content = self._interrupts.call(number, self._handle(request))
+            content = self._interrupts.call(number, self._handle(request), self._context)
         except BaseException as error:  # noqa: BLE001 - an interrupt outside of the user's code, or worse
             content = self._failed(request, error)
         self._interrupts.finish()
@@ -107,7 +113,7 @@ class Loop:
             b"1" if abort else b"0",
             request.msg_type.removesuffix("_request").encode() + b"_reply" if is_request else b"",
             self._encoded(content),
-            b"{}",
+            jsons.dumps({"started": started, "status": content.get("status", "ok")}),
         )
         self._schedule_save()
 

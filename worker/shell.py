@@ -44,6 +44,8 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     interrupts: Interrupts = AnyTrait()
     last_error: dict[str, Any] | None = AnyTrait(None)
     """Content of the error message of the running cell, once it was published."""
+    display_failed: bool = AnyTrait(default_value=False)
+    """Showing the value of the running cell failed; that makes the cell fail."""
     keepkernel_on_exit: bool | None = None
 
     @default("exiter")  # type: ignore[untyped-decorator]
@@ -58,7 +60,6 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
             TERM="xterm-color", CLICOLOR="1", FORCE_COLOR="1", CLICOLOR_FORCE="1",
             PAGER="cat", GIT_PAGER="cat",
         )  # fmt: skip
-        os.environ.setdefault("MPLBACKEND", FIGURES)
 
     def init_virtualenv(self) -> None:
         """Leave sys.path alone: the kernelspec says which environment this is."""
@@ -118,6 +119,30 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
                 "For interactive figures, install ipympl and use %matplotlib widget."
             )
 
+    # Whose output it is, as libraries for ipykernel ask and set it.
+
+    @property
+    def parent_header(self) -> dict[str, Any]:
+        """The message that the calling code belongs to."""
+        return self.get_parent()
+
+    def get_parent(self) -> dict[str, Any]:
+        """Give the message that the calling code belongs to; {} if there is none."""
+        parent: dict[str, Any] = self.kernel.get_parent()
+        return parent
+
+    def set_parent(self, parent: object) -> None:
+        """Let what the calling thread or coroutine does from here on belong to this message."""
+        self.kernel.set_parent(parent)
+
+    def set_thread_parent(self, parent: object) -> object:
+        """Do what ``set_parent`` does; give what undoes it."""
+        return self.kernel.set_parent(parent)
+
+    def reset_thread_parent(self, token: object) -> None:
+        """Undo ``set_thread_parent``."""
+        self.kernel.reset_parent(token)
+
     # Errors.
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
@@ -141,6 +166,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - the user's own __str__
             text = f"<its __str__ failed: {type(error).__name__}>"
         self.last_error = {"ename": etype.__name__, "evalue": text, "traceback": stb}
+        self.display_failed = self.display_failed or self.displayhook.is_active
         if self.publisher.is_ours():
             self.publisher.publish("error", self.last_error)
         else:

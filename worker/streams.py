@@ -74,6 +74,9 @@ class Stream(io.TextIOBase):
     def set_parent(self, parent: object) -> None:
         """Do nothing: whose output it is follows from who writes it."""
 
+    def _is_master_process(self) -> bool:
+        return self._sender.is_ours()
+
 
 def as_text(stream: Stream) -> io.TextIOWrapper:
     """Pass a stream where the type checker wants what ``sys.stdout`` usually is."""

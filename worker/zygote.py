@@ -32,6 +32,7 @@ ORDER = struct.Struct("<cq")
 START, REAP = b"S", b"R"
 
 _PRELOADED = (
+    "IPython.core.debugger",
     "IPython.core.completer",
     "IPython.core.interactiveshell",
     "IPython.core.magics",
