@@ -257,16 +257,7 @@ class Control:
 
     def _reply(self, reply: events.Reply) -> None:
         if reply.msg_type:
-            message = reply.request.message
-            self._socket.send_multipart(
-                self._builder.build(
-                    message.identities,
-                    reply.msg_type,
-                    message.header,
-                    reply.content,
-                    reply.metadata,
-                )
-            )
+            self._socket.send_multipart(self._builder.reply(reply))
 
     # Interrupts.
 
@@ -274,6 +265,7 @@ class Control:
         """Interrupt the request that runs now, or nothing (G27)."""
         worker = self._worker
         if worker is None or not (number := worker.ledger.running()):
+            self._to_shell.put(events.Interrupt())
             return
         ledger = worker.ledger
         ledger[Slot.INTERRUPT] = number

@@ -172,6 +172,11 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Nothing runs, and a client wants it interrupted: perhaps a cell waits for its worker."""
+
+
+@dataclass(frozen=True, slots=True)
 class Forwarded:
     """A request for the interpreter came on the control channel, and is answered there."""
 
@@ -250,5 +255,17 @@ class Signalled:
 
 
 ToIOPub = Attach | Sent | Answer | Abort | Refuse | Remark | CommInfo | CommClosed | Died | Close
-ToShell = Ready | Gone | Unbegun | InputAsked | Broken | Stop | Forwarded | Finish | Reply | Closed
+ToShell = (
+    Ready
+    | Gone
+    | Unbegun
+    | InputAsked
+    | Broken
+    | Stop
+    | Interrupt
+    | Forwarded
+    | Finish
+    | Reply
+    | Closed
+)
 ToControl = Hello | Drained | Misbehaved | Buried | ShutdownAsked | Signalled | Reply | Closed

@@ -35,6 +35,8 @@ class Queue:
         self.ready = False  # a worker takes requests
         self.refusing: Report | None = None
         """Set once no worker will come: why."""
+        self.interrupted = 0
+        """The number of a request that is to be interrupted as soon as it begins."""
 
     def __repr__(self) -> str:
         return f"<Queue: {self.current} runs, {len(self._waiting)} wait>"
@@ -71,6 +73,15 @@ class Queue:
             return None
         self.current = self._waiting.popleft().request
         return Turn.SEND, self.current
+
+    def interrupt(self) -> None:
+        """Interrupt the execution that waits for a worker to be ready, if one does.
+
+        Its client sees it as running. With a worker ready nothing waits here, but behind a request
+        that runs; and then that one is interrupted.
+        """
+        if self.current is None and not self.ready and self._waiting:
+            self.interrupted = self._waiting[0].request.number
 
     def _forget(self, request: Request) -> None:
         if self.current is not None and self.current.number == request.number:

@@ -102,6 +102,8 @@ class Shell:
                     self._queue.refusing = report
                 case events.Forwarded(message):
                     self._queue.arrive(Request(next(self._numbers), message, "control"))
+                case events.Interrupt():
+                    self._queue.interrupt()
                 case events.Finish():
                     self._receive()
                     self._advance()
@@ -131,16 +133,7 @@ class Shell:
         if reply.request.channel == "control":
             self._to_control.put(reply)
         elif reply.msg_type:
-            message = reply.request.message
-            self._socket.send_multipart(
-                self._builder.build(
-                    message.identities,
-                    reply.msg_type,
-                    message.header,
-                    reply.content,
-                    reply.metadata,
-                )
-            )
+            self._socket.send_multipart(self._builder.reply(reply))
 
     # Clients.
 
@@ -258,6 +251,8 @@ class Shell:
         message = request.message
         # IOPub must know the request before a record of it can come.
         self._to_iopub.put(events.Sent(request, worker.generation))
+        if self._queue.interrupted == request.number:
+            worker.ledger[Slot.INTERRUPT] = request.number
         worker.ledger[Slot.SENT] = request.number
         self._send(
             Kind.REQUEST, request.number, message.msg_type.encode(),

@@ -21,6 +21,8 @@ from .errors import MalformedMessageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .events import Reply
+
 DELIMITER = b"<IDS|MSG>"
 PROTOCOL_VERSION = "5.5"
 SCHEMES = ("hmac-sha256", "hmac-sha512", "hmac-md5")
@@ -165,6 +167,13 @@ class Builder:
         ).encode()
         parts = (header, parent_header, metadata, content)
         return [*identities, DELIMITER, self._signer.sign(parts), *parts, *buffers]
+
+    def reply(self, reply: Reply) -> list[bytes]:
+        """Give the frames of a reply, addressed to whoever asked."""
+        request = reply.request.message
+        return self.build(
+            request.identities, reply.msg_type, request.header, reply.content, reply.metadata
+        )
 
 
 def dumps(content: dict[str, Any]) -> bytes:

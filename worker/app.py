@@ -42,7 +42,8 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):  # type: ignore[
         if not os.environ.get("MPLBACKEND"):
             os.environ["MPLBACKEND"] = FIGURES
         # Python's pdb cannot be interrupted while it waits for a command; IPython's can.
-        setattr(pdb, "Pdb", debugger.InterruptiblePdb)  # noqa: B010 - typed as a class
+        debugger.Pdb = debugger.InterruptiblePdb
+        setattr(pdb, "Pdb", debugger.Pdb)  # noqa: B010 - typed as a class
         pdb.set_trace = debugger.set_trace
         self.initialize(list(argv))
         # tqdm and others: this section has to exist.

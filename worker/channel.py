@@ -83,6 +83,7 @@ class Sender:
 
     def send(self, kind: Kind, number: int, *parts: Buffer) -> None:
         """Write one record. Does nothing in a forked child, or once the supervisor is gone."""
+        __tracebackhide__ = True
         self._send(kind, number, parts)
         self._interrupts.deliver()
 
@@ -148,6 +149,7 @@ class Receiver:
 
     def take(self) -> Record | None:
         """Give the next record that has arrived, or None. Does not wait."""
+        __tracebackhide__ = True
         if not self._records and not self.ended:
             self._read()
             self._interrupts.deliver()
@@ -155,6 +157,7 @@ class Receiver:
 
     def wait(self) -> Record | None:
         """Wait for a record; None if none will come. Interrupts are raised while it waits."""
+        __tracebackhide__ = True
         while (record := self.take()) is None and not self.ended:
             select.select([self._fd], [], [])
         return record

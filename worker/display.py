@@ -46,9 +46,12 @@ class WorkerDisplayHook(DisplayHook):  # type: ignore[misc]
 
     publisher: Publisher = AnyTrait()
     content: dict[str, Any] = AnyTrait()
+    active: bool = AnyTrait(default_value=False)
+    """A value is being shown; an error now is an error of showing it."""
 
     def start_displayhook(self) -> None:
         """Begin a result."""
+        self.active = True
         self.content = {}
 
     def write_output_prompt(self) -> None:
@@ -64,5 +67,6 @@ class WorkerDisplayHook(DisplayHook):  # type: ignore[misc]
     def finish_displayhook(self) -> None:
         """Publish the result, unless the object displayed itself."""
         content, self.content = self.content, {}
+        self.active = False
         if content.get("data"):
             self.publisher.publish("execute_result", content)

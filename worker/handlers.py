@@ -64,6 +64,7 @@ class Handlers:
         expressions = field(request, "user_expressions", dict, {})
         self._stdin.allowed = field(request, "allow_stdin", bool, default=False)
         shell.last_error, shell.display_failed = None, False
+        shell.displayhook.active = False
         count = shell.execution_count
         if not silent:
             shell.publisher.publish("execute_input", {"code": code, "execution_count": count})

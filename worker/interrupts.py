@@ -114,11 +114,13 @@ class Interrupts:
 
     def deliver(self) -> None:
         """Raise an interrupt that came while a protected function ran."""
+        __tracebackhide__ = True
         if self._remembered and threading.get_ident() == self._main:
             self._remembered = False
             raise KeyboardInterrupt
 
     def _handle(self, _signum: int, frame: FrameType | None) -> None:
+        __tracebackhide__ = True  # the user is shown where the cell was, not how it was told
         ledger = self._ledger
         if (seen := ledger[Slot.INTERRUPTS]) != self._seen:
             self._seen = seen

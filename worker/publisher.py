@@ -47,6 +47,7 @@ class Publisher:
         Raises TypeError or ValueError for what JSON cannot say, and ValueError for a msg_type that
         is not for the worker to send.
         """
+        __tracebackhide__ = True
         if not _NAME.fullmatch(msg_type) or msg_type in _RESERVED:
             raise ValueError(f"a cell cannot publish a message of type {msg_type!r}")
         self._sender.send(

@@ -166,7 +166,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - the user's own __str__
             text = f"<its __str__ failed: {type(error).__name__}>"
         self.last_error = {"ename": etype.__name__, "evalue": text, "traceback": stb}
-        self.display_failed = self.display_failed or self.displayhook.is_active
+        self.display_failed = self.display_failed or self.displayhook.active
         if self.publisher.is_ours():
             self.publisher.publish("error", self.last_error)
         else:

@@ -37,18 +37,21 @@ class Stdin:
 
     def input(self, prompt: object = "", /) -> str:
         """Read a line from the client. Raises StdinNotImplementedError if it cannot answer."""
+        __tracebackhide__ = True
         return self._ask(str(prompt), password=False)
 
     def getpass(
         self, prompt: str = "Password: ", stream: object = None, *, echo_char: str | None = None
     ) -> str:
         """Read a line from the client without showing it."""
+        __tracebackhide__ = True
         del echo_char
         if stream is not None:
             warnings.warn("a kernel's getpass has no stream", UserWarning, stacklevel=2)
         return self._ask(prompt, password=True)
 
     def _ask(self, prompt: str, *, password: bool) -> str:
+        __tracebackhide__ = True
         if not self._sender.is_ours():
             raise StdinNotImplementedError(
                 "input() was called in a forked child; only the kernel's own process can ask."

@@ -41,6 +41,7 @@ class Stream(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Write text; it has left this process when the call returns."""
+        __tracebackhide__ = True
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if text:

@@ -37,7 +37,6 @@ _PRELOADED = (
     "IPython.core.interactiveshell",
     "IPython.core.magics",
     "IPython.core.profiledir",
-    "matplotlib_inline.config",
 )
 
 
