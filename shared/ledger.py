@@ -35,7 +35,8 @@ class Slot(IntEnum):
     ENDED = 4  # the worker: the number of the newest request whose user code is over
     INTERRUPT = 5  # Control: the number that the newest interrupt is meant for
     INTERRUPTS = 6  # Control: how many interrupts there were
-    LEAVE = 7  # Control: 1 once the worker is to end
+    HANDLED = 7  # the worker: the newest of those interrupts that its Python code has heard of
+    LEAVE = 8  # Control: 1 once the worker is to end
 
 
 def create() -> int:

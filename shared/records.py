@@ -52,6 +52,8 @@ class Kind(IntEnum):
     DONE = 8
     """A request has ended. Parts: execution_count, 1 if what is queued is to be aborted (else 0),
     msg_type of the reply (empty if the request has none), content, metadata."""
+    LEAVING = 12
+    """The user has asked this interpreter to leave. Parts: none."""
     LOG = 9
     """A line for the supervisor's log. Parts: level name, text."""
 
@@ -73,6 +75,7 @@ PARTS: dict[Kind, range] = {
     Kind.COMM_FORGOTTEN: range(1, 2),
     Kind.INPUT: range(2, 3),
     Kind.DONE: range(5, 6),
+    Kind.LEAVING: range(1),
     Kind.LOG: range(2, 3),
     Kind.REQUEST: range(4, 1 << 16),
     Kind.INPUT_REPLY: range(2, 3),

@@ -12,30 +12,35 @@ import os
 import signal
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
 import zmq
 
 from ..shared.ledger import Slot
-from . import events
+from ..shared.signals import STACK_SIGNAL
+from . import crash_log, events, memory
 from .errors import MalformedMessageError, WorkerStartError
 from .events import FOR_THE_WORKER, Request
 from .kernel_info import kernel_info
-from .lifecycle import Do, Event, Lifecycle, State
-from .post_mortem import STOPPED, Facts, Report, report
+from .lifecycle import MAX_STILLBORN, Do, Event, Lifecycle, State
+from .post_mortem import STOPPED, Ended, Facts, Report, gave_up, where_stuck
 from .wire import dumps, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..shared.ledger import Ledger
     from .events import ToControl, ToIOPub, ToShell, Worker
     from .inbox import Inbox
+    from .policy import Policy
     from .wire import Builder, Message, Signer
     from .zygote import Zygote
 
 log = logging.getLogger(__name__)
+
+EXIT_CRASHED = 70  # where the worker's own exit code was 0
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,6 @@ class Deadlines:
     """From the request to leave to SIGTERM: time for exit handlers."""
     term: float = 0.4
     """From SIGTERM to SIGKILL."""
-    stuck: float = 3.0
-    """From an interrupt that nobody takes to telling where the worker is stuck."""
-    kill: float = 8.0
-    """From an interrupt that nobody takes to the end of the worker."""
 
 
 class Control:
@@ -69,6 +70,7 @@ class Control:
         to_iopub: Inbox[ToIOPub],
         to_shell: Inbox[ToShell],
         parent: int | None,
+        policy: Policy,
         deadlines: Deadlines,
     ) -> None:
         self._socket = socket
@@ -78,12 +80,18 @@ class Control:
         self._zygote = zygote
         self._to_iopub = to_iopub
         self._to_shell = to_shell
+        self._policy = policy
         self._deadlines = deadlines
+        self.exit_status = 0
+        """The status with which the supervisor is to end."""
         self._life = Lifecycle()
         self._worker: Worker | None = None
         self._crash = -1
-        self._why = ""  # why we ended the worker ourselves
-        self._broken: Report | None = None
+        self._kills = memory.Kills(-1, -1)  # when the worker was started
+        self._ended: Ended | None = None  # why we ended the worker ourselves
+        self._facts = Facts()  # of the newest death
+        self._told = STOPPED  # ... and how it was told
+        self._stuck = 0, 0  # generation and number of the request that did not hear an interrupt
         self._shutdown: list[tuple[Request, bool]] = []  # who asked, and whether for a restart
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_numbers = count()
@@ -101,6 +109,8 @@ class Control:
             ready = dict(self._poller.poll(self._wait()))
             if self._zygote.fileno() in ready:
                 self._started()
+            if self._crash in ready:
+                self._tell_where_stuck()
             if self._parent is not None and self._parent in ready:
                 self._poller.unregister(self._parent)
                 self._inbox.put(events.Signalled("the process that started this kernel is gone"))
@@ -127,8 +137,10 @@ class Control:
                     self._do(self._life.take(Event.HELLO))
                 case events.Drained():
                     self._do(self._life.take(Event.END))
-                case events.Buried():
-                    self._do(self._life.take(Event.BURIED))
+                case events.Stock(generation, queued):
+                    self._to_iopub.put(events.Died(generation, replace(self._facts, queued=queued)))
+                case events.Buried(_, told):
+                    self._buried(told)
                 case events.Misbehaved():
                     self._misbehaved(event)
                 case events.ShutdownAsked(request):
@@ -145,7 +157,7 @@ class Control:
 
     def _misbehaved(self, event: events.Misbehaved) -> None:
         def end() -> None:
-            self._end(event.generation, event.why)
+            self._end(event.generation, "KernelMisbehaved", event.why)
 
         if event.closed:
             # A death begins like this, too, and is nobody's doing.
@@ -165,9 +177,8 @@ class Control:
             case Do.RESTART:
                 self._do(self._life.take(Event.START))
             case Do.GIVE_UP:
-                assert self._broken is not None
-                log.error("%s", self._broken.text)
-                self._to_shell.put(events.Broken(self._broken))
+                log.error("%s workers died while they started; no more are started", MAX_STILLBORN)
+                self._to_shell.put(events.Broken(gave_up(self._told)))
             case Do.END:
                 self._ask_to_leave()
             case Do.FINISH:
@@ -182,7 +193,8 @@ class Control:
         def too_late() -> None:
             if self._life.state is State.STARTING:
                 seconds = self._deadlines.hello
-                self._end(generation, f"It was not ready {seconds:g} s after it was started.")
+                why = f"The interpreter was not ready {seconds:g} s after it was started."
+                self._end(generation, "KernelStuck", why)
 
         self._after(self._deadlines.hello, too_late)
 
@@ -190,38 +202,56 @@ class Control:
         if self._life.state is not State.STARTING or self._worker is not None:
             raise WorkerStartError("the zygote has ended; no worker can be started any more")
         self._worker, self._crash = self._zygote.started()
+        self._poller.register(self._crash, zmq.POLLIN)
+        self._kills = memory.read()
         self._to_iopub.put(events.Attach(self._worker))
         if self._life.stopping:
-            self._end(self._worker.generation, "The kernel is ending.")
+            self._end(self._worker.generation, "KernelStopped", "The kernel is ending.")
 
     def _bury(self) -> None:
-        """Reap the dead worker and tell its end; its group goes with it."""
+        """Reap the dead worker and collect what is known of its end; its group goes with it."""
         worker = self._worker
         assert worker is not None
         _kill_group(worker.pid)  # before reaping: a group whose leader was reaped may be another's
-        exitcode = self._zygote.reap(worker.pid)
-        facts = Facts(
+        exitcode, peak = self._zygote.reap(worker.pid)
+        self._facts = Facts(
             exitcode,
             worker.pid,
-            stack=_read_all(self._crash),
-            why=self._why,
+            peak,
+            stack=self._read_crash(),
+            ended=self._ended,
+            out_of_memory=memory.evidence(self._kills, memory.read()),
             stopping=self._life.stopping,
-            before_hello=self._life.stillborn > 0,
         )
+        self._poller.unregister(self._crash)
         os.close(self._crash)
-        self._worker, self._why = None, ""
-        told = report(facts)
-        if not told.expected:
-            log.warning("worker %s: %s %s", worker.pid, told.ename, told.evalue)
-        self._broken = told
-        self._to_iopub.put(events.Died(worker.generation, told))
+        self._worker, self._ended = None, None
+        self._to_shell.put(events.TakeStock(worker.generation))
 
-    def _end(self, generation: int, why: str) -> None:
+    def _buried(self, told: Report) -> None:
+        self._told = told
+        if not told.expected:
+            log.warning("%s", told.plain)
+            crash_log.write(told, self._facts.pid)
+            if self._policy.exit_on_crash:
+                self.exit_status = _exit_status(told.exitcode)
+                self._do(self._life.take(Event.STOP))
+        self._do(self._life.take(Event.BURIED))
+
+    def _end(self, generation: int, ename: str, why: str) -> None:
         """End a worker at once; its death is told with this reason."""
         worker = self._worker
         if worker is not None and worker.generation == generation and not _is_dead(worker.pidfd):
-            self._why = why
+            self._ended = Ended(ename, why)
             _kill_group(worker.pid)
+
+    def _read_crash(self) -> str:
+        """Read what faulthandler wrote, if it wrote anything."""
+        data = b""
+        with suppress(BlockingIOError):
+            while piece := os.read(self._crash, 1 << 16):
+                data += piece
+        return data.decode("utf-8", "replace")
 
     # Clients.
 
@@ -268,9 +298,44 @@ class Control:
             self._to_shell.put(events.Interrupt())
             return
         ledger = worker.ledger
+        if self._stuck == (worker.generation, number) and not _heard(ledger):
+            self._give_up_on(worker, number)
+            return
+        pending = not _heard(ledger)  # an earlier interrupt, which has its timers already
         ledger[Slot.INTERRUPT] = number
         ledger[Slot.INTERRUPTS] += 1
         _signal_group(worker.pid, signal.SIGINT)
+        if not pending:
+            policy = self._policy
+            self._after(policy.stuck_after, lambda: self._ask_where_stuck(worker, number))
+            self._after(policy.kill_after, lambda: self._give_up_on(worker, number))
+
+    def _is_stuck(self, worker: Worker, number: int) -> bool:
+        """Tell whether this request still runs, and its Python code has not heard of interrupts."""
+        ledger = worker.ledger
+        return self._worker is worker and ledger.running() == number and not _heard(ledger)
+
+    def _ask_where_stuck(self, worker: Worker, number: int) -> None:
+        """Ask for the Python stacks, which C code of ours writes, whatever the cell runs."""
+        if self._is_stuck(worker, number):
+            self._stuck = worker.generation, number
+            with suppress(ProcessLookupError):
+                os.kill(worker.pid, STACK_SIGNAL)
+
+    def _tell_where_stuck(self) -> None:
+        worker, (generation, number) = self._worker, self._stuck
+        if worker is None or worker.generation != generation or _is_dead(worker.pidfd):
+            return  # it is dying: the pipe is read when it is buried
+        text = where_stuck(self._read_crash(), self._policy.stuck_after, self._policy.kill_after)
+        self._to_iopub.put(events.Remark(number, text))
+
+    def _give_up_on(self, worker: Worker, number: int) -> None:
+        if self._is_stuck(worker, number):
+            why = (
+                "The cell was interrupted, and the native code that it runs did not listen. "
+                "The interpreter was ended, as announced."
+            )
+            self._end(worker.generation, "KernelInterrupted", why)
 
     # The end.
 
@@ -313,6 +378,8 @@ class Control:
     # Timers.
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        if seconds == float("inf"):
+            return
         entry = time.monotonic() + seconds, next(self._timer_numbers), action
         heapq.heappush(self._timers, entry)
 
@@ -337,12 +404,17 @@ def _kill_group(pid: int) -> None:
     _signal_group(pid, signal.SIGKILL)
 
 
+def _heard(ledger: Ledger) -> bool:
+    """Tell whether the worker's Python code has heard of every interrupt."""
+    return ledger[Slot.HANDLED] == ledger[Slot.INTERRUPTS]
+
+
+def _exit_status(exitcode: int) -> int:
+    """Give the status with which a shell would tell of such an end; never success."""
+    return 128 - exitcode if exitcode < 0 else exitcode or EXIT_CRASHED
+
+
 def _is_dead(pidfd: int) -> bool:
     poller = zmq.Poller()
     poller.register(pidfd, zmq.POLLIN)
     return bool(poller.poll(0))
-
-
-def _read_all(fd: int) -> str:
-    size = os.fstat(fd).st_size
-    return os.pread(fd, min(size, 1 << 20), 0).decode("utf-8", "replace")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..shared.ledger import Ledger
-    from .post_mortem import Report
+    from .post_mortem import Facts, Report
     from .wire import Message
 
 
@@ -116,7 +116,7 @@ class Died:
     """The worker of this generation is dead, everything that it wrote was read, and this is why."""
 
     generation: int
-    report: Report
+    facts: Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,13 @@ class Interrupt:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeStock:
+    """The worker of this generation is dead: tell how many executions wait behind it."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class Forwarded:
     """A request for the interpreter came on the control channel, and is answered there."""
 
@@ -225,6 +232,14 @@ class Drained:
 
 
 @dataclass(frozen=True, slots=True)
+class Stock:
+    """So many executions wait behind the request that the dead worker had."""
+
+    generation: int
+    queued: int
+
+
+@dataclass(frozen=True, slots=True)
 class Misbehaved:
     """The worker of this generation is not to be listened to any more."""
 
@@ -235,9 +250,10 @@ class Misbehaved:
 
 @dataclass(frozen=True, slots=True)
 class Buried:
-    """The end of this generation was told: the next worker may be attached."""
+    """The end of this generation was told, like this: the next worker may be attached."""
 
     generation: int
+    report: Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,16 +272,9 @@ class Signalled:
 
 ToIOPub = Attach | Sent | Answer | Abort | Refuse | Remark | CommInfo | CommClosed | Died | Close
 ToShell = (
-    Ready
-    | Gone
-    | Unbegun
-    | InputAsked
-    | Broken
-    | Stop
-    | Interrupt
-    | Forwarded
-    | Finish
-    | Reply
-    | Closed
+    Ready | Gone | Unbegun | InputAsked | Broken | Stop | Interrupt | TakeStock | Forwarded | Finish
+    | Reply | Closed
+)  # fmt: skip
+ToControl = (
+    Hello | Drained | Stock | Misbehaved | Buried | ShutdownAsked | Signalled | Reply | Closed
 )
-ToControl = Hello | Drained | Misbehaved | Buried | ShutdownAsked | Signalled | Reply | Closed

@@ -226,8 +226,8 @@ class IOPub:
                     self._perform(transcript.comm_closed(event))
                 case events.Attach(worker):
                     self._attach(worker)
-                case events.Died(generation, report):
-                    self._perform(transcript.died(generation, report))
+                case events.Died(generation, facts):
+                    self._perform(transcript.died(generation, facts))
                 case events.Close():
                     self._closing = True
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .connection import Connection
+    from .policy import Policy
     from .zygote import Zygote
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,13 @@ log = logging.getLogger(__name__)
 EXIT_FAILED = 70  # EX_SOFTWARE of sysexits.h
 
 
-def run(connection: Connection, zygote: Zygote, session: str, deadlines: Deadlines) -> None:
-    """Be a kernel until it is shut down. Raises ConnectionFileError if it cannot be bound."""
+def run(
+    connection: Connection, zygote: Zygote, session: str, policy: Policy, deadlines: Deadlines
+) -> int:
+    """Be a kernel until it is shut down; give the status with which to exit.
+
+    Raises ConnectionFileError if the sockets cannot be bound.
+    """
     context, heart_context = zmq.Context(io_threads=1), zmq.Context(io_threads=1)
     given = connection
     sockets, connection = connections.bind(given, context, heart_context)
@@ -43,8 +49,9 @@ def run(connection: Connection, zygote: Zygote, session: str, deadlines: Deadlin
     to_control: Inbox[events.ToControl] = Inbox()
     parent = _parent()
     control = Control(
-        sockets.control, to_control, signer, builder, zygote, to_iopub, to_shell, parent, deadlines
-    )
+        sockets.control, to_control, signer, builder, zygote, to_iopub, to_shell, parent, policy,
+        deadlines,
+    )  # fmt: skip
     shell = Shell(
         sockets.shell, sockets.stdin, to_shell, signer, builder, connection, to_iopub, to_control
     )
@@ -81,6 +88,7 @@ def run(connection: Connection, zygote: Zygote, session: str, deadlines: Deadlin
     heartbeat.stop()
     if ours:
         connection.path.unlink(missing_ok=True)
+    return control.exit_status
 
 
 def _publish_file(given: Connection, bound: Connection) -> bool:

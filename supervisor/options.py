@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from ..worker.options import Options as WorkerOptions
+from .policy import Policy
 
 USAGE = """\
 usage: python -m bulkhead_kernel.supervisor [-f FILE] [options] [IPython options]
 
-  -f FILE, --connection-file FILE   the connection file that Jupyter wrote; without it the kernel
-                                    writes one, and tells its path
-  --log-level LEVEL                 DEBUG, INFO, WARNING (default) or ERROR
-  -h, --help                        show this
+  -f FILE, --connection-file=FILE  the connection file that Jupyter wrote; without it the kernel
+                                   writes one, and tells its path
+  --on-crash=restart|exit          after a crash, go on with a new interpreter (default), or end
+                                   the kernel with status 128 + signal
+  --interrupt-stuck-after=SECONDS  tell where a cell is stuck that does not hear an interrupt
+                                   (default 3)
+  --interrupt-kill-after=SECONDS   end an interpreter that does not hear an interrupt (default 8;
+                                   'never' is possible)
+  --log-level=LEVEL                DEBUG, INFO, WARNING (default) or ERROR
+  -h, --help                       show this
+
+The environment can say the same: BULKHEAD_ON_CRASH, BULKHEAD_INTERRUPT_STUCK_AFTER,
+BULKHEAD_INTERRUPT_KILL_AFTER, BULKHEAD_LOG_LEVEL. The command line comes first.
 
 Everything else goes to IPython: --profile=NAME, --ipython-dir=PATH, --matplotlib=inline,
 --Class.trait=value.
@@ -21,38 +31,82 @@ Everything else goes to IPython: --profile=NAME, --ipython-dir=PATH, --matplotli
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
+_ALIASES = {"-f": "--connection-file", "--IPKernelApp.connection_file": "--connection-file"}
+_NAMES = (
+    "--connection-file",
+    "--on-crash",
+    "--interrupt-stuck-after",
+    "--interrupt-kill-after",
+    "--log-level",
+)
+
 
 class Options(NamedTuple):
-    """What the command line says."""
+    """What the command line and the environment say."""
 
     connection_file: str
     log_level: str
+    policy: Policy
     worker: WorkerOptions
 
 
 def parse_options(argv: list[str]) -> Options:
     """Read the command line. Raises SystemExit, with words, for what it cannot use."""
-    values = {"connection_file": "", "log_level": os.environ.get("BULKHEAD_LOG_LEVEL", "WARNING")}
-    ours = {"-f": "connection_file", "--connection-file": "connection_file"}
-    ours |= {"--log-level": "log_level", "--IPKernelApp.connection_file": "connection_file"}
+    values, for_ipython = _split(argv)
+    level = _value(values, "--log-level", "WARNING").upper()
+    if level not in LEVELS:
+        _fail(f"--log-level must be one of {', '.join(LEVELS)}, not {level!r}.")
+    on_crash = _value(values, "--on-crash", "restart")
+    if on_crash not in ("restart", "exit"):
+        _fail(f"--on-crash must be 'restart' or 'exit', not {on_crash!r}.")
+    policy = Policy(
+        _seconds(values, "--interrupt-stuck-after", 3.0),
+        _seconds(values, "--interrupt-kill-after", 8.0),
+        exit_on_crash=on_crash == "exit",
+    )
+    file = values.get("--connection-file", "")
+    worker = WorkerOptions(file, os.urandom(16).hex(), tuple(for_ipython))
+    return Options(file, level, policy, worker)
+
+
+def _split(argv: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Part our own options from IPython's."""
+    values: dict[str, str] = {}
     for_ipython: list[str] = []
     arguments = iter(argv)
     for argument in arguments:
         if argument in ("-h", "--help"):
             print(USAGE)  # noqa: T201
             raise SystemExit(0)
-        name, has_value, value = argument.partition("=")
-        if name not in ours:
+        given, has_value, value = argument.partition("=")
+        name = _ALIASES.get(given, given)
+        if name not in _NAMES:
             for_ipython.append(argument)
             continue
-        if not has_value:
-            value = next(arguments, "")
+        value = value if has_value else next(arguments, "")
         if not value:
-            raise SystemExit(f"bulkhead: {name} needs a value.\n\n{USAGE}")
-        values[ours[name]] = value
-    level = values["log_level"].upper()
-    if level not in LEVELS:
-        raise SystemExit(f"bulkhead: --log-level must be one of {', '.join(LEVELS)}, not {level!r}")
-    session = os.urandom(16).hex()
-    worker = WorkerOptions(values["connection_file"], session, tuple(for_ipython))
-    return Options(values["connection_file"], level, worker)
+            _fail(f"{given} needs a value.")
+        values[name] = value
+    return values, for_ipython
+
+
+def _value(values: dict[str, str], name: str, default: str) -> str:
+    variable = "BULKHEAD_" + name.strip("-").replace("-", "_").upper()
+    return values.get(name) or os.environ.get(variable) or default
+
+
+def _seconds(values: dict[str, str], name: str, default: float) -> float:
+    text = _value(values, name, str(default))
+    if text == "never":
+        return float("inf")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        _fail(f"{name} must be a number of seconds or 'never', not {text!r}.")
+    return seconds
+
+
+def _fail(text: str) -> NoReturn:
+    raise SystemExit(f"bulkhead: {text}\n\n{USAGE}")

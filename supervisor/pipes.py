@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -34,8 +33,9 @@ def create() -> Ends:
     stdout, for_stdout = _pipe()
     stderr, for_stderr = _pipe()
     block = ledger.create()
-    crash = _crash_file()
-    worker = (for_requests, for_records, for_stdout, for_stderr, block, crash)
+    crash, for_crash = _pipe()
+    os.set_blocking(crash, False)
+    worker = (for_requests, for_records, for_stdout, for_stderr, block, for_crash)
     return Ends(requests, records, stdout, stderr, block, crash, worker)
 
 
@@ -45,11 +45,3 @@ def _pipe() -> tuple[int, int]:
         with suppress(OSError):  # the user's quota of pipe memory is used up: smaller works, too
             fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
     return reader, writer
-
-
-def _crash_file() -> int:
-    """Make the anonymous file into which a dying interpreter writes where it is."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("bulkhead-crash")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())

@@ -1,27 +1,29 @@
 """A death in words: what happened, why, what it means for the user, what to do next.
 
-Pure: facts in, a report out. The names are stable; people match on them.
+Pure: facts in, a report out. The names of the errors are stable; people match on them.
 """
 
 from __future__ import annotations
 
+import re
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-_SIGNALS = {
+UNKNOWN_SENDER = (
+    "An unknown sender killed the interpreter (SIGKILL). There is no evidence that memory ran out."
+)
+
+_CAUSES = {
     signal.SIGSEGV: (
         "KernelSegfault",
-        (
-            "The interpreter touched memory that is not its own (segmentation fault). "
-            "A library with native code did this, or was misused; pure Python code cannot."
-        ),
+        "The interpreter touched memory that is not its own (segmentation fault). A library with "
+        "native code did this, or was misused; so can recursion that never ends.",
     ),
     signal.SIGBUS: (
         "KernelBusError",
-        (
-            "The interpreter touched memory that is not there (bus error). "
-            "A file that was mapped into memory and then shortened is the usual cause."
-        ),
+        "The interpreter touched memory that is not there (bus error). A file that was mapped "
+        "into memory and then shortened is the usual cause.",
     ),
     signal.SIGFPE: (
         "KernelArithmeticError",
@@ -29,39 +31,59 @@ _SIGNALS = {
     ),
     signal.SIGILL: (
         "KernelIllegalInstruction",
-        (
-            "Native code ran an instruction that this processor does not know (SIGILL). "
-            "A library that was built for another processor is the usual cause."
-        ),
+        "Native code ran an instruction that this processor does not know (SIGILL). A library "
+        "that was built for another processor is the usual cause.",
     ),
     signal.SIGABRT: (
         "KernelAborted",
-        "Native code gave up by itself (abort). Its own message, if it wrote one, stands above.",
+        "Native code gave up by itself (abort). What it wrote to stderr may tell why.",
     ),
-    signal.SIGKILL: (
-        "KernelKilled",
-        (
-            "An unknown sender killed the interpreter (SIGKILL). "
-            "There is no evidence that memory ran out."
-        ),
+    signal.SIGTRAP: ("KernelTrapped", "Native code ran into a trap of its own (SIGTRAP)."),
+    signal.SIGSYS: (
+        "KernelForbiddenCall",
+        "The interpreter made a system call that is forbidden here (SIGSYS, a sandbox's rule).",
     ),
-    signal.SIGTERM: (
-        "KernelKilled",
-        "An unknown sender asked the interpreter to end (SIGTERM).",
+    signal.SIGXCPU: (
+        "KernelOutOfTime",
+        "The interpreter used more processor time than it is allowed (SIGXCPU).",
     ),
+    signal.SIGKILL: ("KernelKilled", UNKNOWN_SENDER),
 }
+
+# A cell's code bears its number in its file name, and so it stands in a stack.
+_CELL_FILE = re.compile(r'File "<ipython-input-(\d+)-[0-9a-f]*>"')
+_CELL_FRAME = r'File "<ipython-input-{count}-[0-9a-f]*>", line (\d+)'
+_STACK_LIMIT = 60  # lines of the stack that are shown
+_NATIVE_LIMIT = 8  # lines of native stderr that are shown
+
+_RED, _BOLD, _DIM, _RESET = "\x1b[31m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
+_COLOURS = re.compile(r"\x1b\[\d+m")
+
+
+class Ended(NamedTuple):
+    """Why we ended a worker ourselves."""
+
+    ename: str
+    why: str
 
 
 @dataclass(frozen=True)
 class Facts:
     """What is known of a worker's end."""
 
-    exitcode: int  # as Python's subprocess has it: negative for a signal
-    pid: int
+    exitcode: int = 0  # as Python's subprocess has it: negative for a signal
+    pid: int = 0
+    peak: int = 0  # the most memory that it had resident, in bytes; 0 if unknown
     stack: str = ""  # what faulthandler wrote
-    why: str = ""  # why we ended it ourselves; "" if we did not
-    stopping: bool = False
-    leaving: bool = False  # the worker was asked to leave by its user, with exit()
+    ended: Ended | None = None  # by us
+    out_of_memory: str = ""  # the evidence; "" if there is none
+    queued: int = 0  # executions that wait behind the running one
+    stopping: bool = False  # the kernel is being shut down
+    # What the transcript adds.
+    leaving: bool = False  # its user said exit()
+    code: str = ""  # of the running cell; "" if none ran
+    count: int = 0  # its execution_count
+    native: str = ""  # what was last written to descriptor 2
     before_hello: bool = False
 
 
@@ -71,63 +93,180 @@ class Report:
 
     ename: str
     evalue: str
-    text: str
+    lines: tuple[str, ...]
+    exitcode: int = 0
     expected: bool = False
     """It was meant to end: nobody needs to be alarmed."""
+    line: int = 0
+    """The line of the cell that ran, from 1; 0 if it is not known."""
+    peak: int = 0
 
     @property
-    def traceback(self) -> tuple[str, ...]:
-        """The lines of an error message's traceback."""
-        return tuple(self.text.split("\n"))
+    def text(self) -> str:
+        """The report for a frontend, with colours."""
+        return "\n".join(self.lines)
+
+    @property
+    def plain(self) -> str:
+        """The report for a log."""
+        return _COLOURS.sub("", self.text)
 
 
 def report(facts: Facts) -> Report:
     """Tell a worker's end."""
     if facts.stopping:
-        evalue = "The kernel was shut down while this ran."
-        return Report("KernelStopped", evalue, f"KernelStopped: {evalue}", expected=True)
+        return _expected("KernelStopped", "The kernel was shut down while this ran.")
+    if facts.leaving:
+        return _expected("KernelExited", "The interpreter has left, as the user asked with exit().")
     ename, cause = _cause(facts)
-    red, reset = "\x1b[31m", "\x1b[0m"
-    lines = [f"{red}{ename}{reset}: {cause}"]
-    if facts.stack.strip():
-        lines += ["", *facts.stack.strip().split("\n")]
-    lines += ["", f"The interpreter (pid {facts.pid}) ended with {describe_exit(facts.exitcode)}."]
-    lines += [
-        "Its variables are gone. A new interpreter takes over; what was printed is all here.",
-        "Next: run the cells above this one again, and change this one if it is to blame.",
+    line = _cell_line(facts)
+    lines = [f"{_RED}{_BOLD}{ename}{_RESET}: {cause}"]
+    lines += _where(facts, line)
+    lines += _section("Python stack, newest frame first", _stack(facts.stack))
+    lines += _section("last written to stderr by native code", _tail(facts.native))
+    lines += ["", _summary(facts), *_consequences(facts)]
+    return Report(ename, cause, tuple(lines), exitcode=facts.exitcode, line=line, peak=facts.peak)
+
+
+def gave_up(last: Report) -> Report:
+    """Tell that no more workers are started, and what became of the last one (G25)."""
+    evalue = (
+        "The interpreter died three times running before it was ready, and is not started again. "
+        f"The last time: {last.evalue}"
+    )
+    lines = (
+        f"{_RED}{_BOLD}{last.ename}{_RESET}: {evalue}",
+        *last.lines[1:],
+        "Next: mend the cause, then restart the kernel.",
+    )
+    return replace(last, evalue=evalue, lines=lines, expected=True)
+
+
+def where_stuck(stack: str, after: float, kill_after: float) -> str:
+    """Tell where a cell is that does not hear an interrupt, and what can be done about it."""
+    lines = [
+        f"\n[bulkhead] The interrupt has not been heard for {after:g} s: native code is running "
+        "that does not listen. It was called here:",
+        *_stack(stack),
+        "[bulkhead] Wait, or interrupt again to end the interpreter now; its variables are lost "
+        f"then. It is ended {kill_after:g} s after the first interrupt.",
     ]
-    return Report(ename, cause, "\n".join(lines))
+    return "\n".join(lines) + "\n"
+
+
+def _expected(ename: str, evalue: str) -> Report:
+    return Report(ename, evalue, (f"{_RED}{_BOLD}{ename}{_RESET}: {evalue}",), expected=True)
 
 
 def _cause(facts: Facts) -> tuple[str, str]:
-    if facts.why:
-        return "KernelKilled", facts.why
+    if facts.ended is not None:
+        return facts.ended
+    if facts.out_of_memory and facts.exitcode == -signal.SIGKILL:
+        return (
+            "KernelOutOfMemory",
+            f"The system killed the interpreter because memory ran out: {facts.out_of_memory}",
+        )
     if facts.exitcode >= 0:
         return (
             "KernelExited",
             (
                 f"The interpreter ended by itself with exit code {facts.exitcode}, without an "
-                "error of Python's (os._exit, or a library that calls exit)."
+                "error of Python's: os._exit() was called, or a library ended the process."
             ),
         )
-    known = _SIGNALS.get(signal.Signals(-facts.exitcode)) if _is_signal(facts.exitcode) else None
-    return known or (
-        "KernelKilled",
-        f"The interpreter was ended by {describe_exit(facts.exitcode)}.",
+    if (known := _signal(facts.exitcode)) in _CAUSES:
+        return _CAUSES[known]
+    return "KernelKilled", f"An unknown sender ended the interpreter: {_exit(facts.exitcode)}."
+
+
+def _where(facts: Facts, line: int) -> list[str]:
+    source = facts.code.split("\n")
+    if not 0 < line <= len(source):
+        return []
+    shown = [
+        f"{'---->' if number == line else '     '} {number:3d} {source[number - 1]}"
+        for number in range(max(1, line - 2), min(len(source), line + 1) + 1)
+    ]
+    return ["", f"{_BOLD}In line {line} of the cell:{_RESET}", *shown]
+
+
+def _section(title: str, lines: list[str]) -> list[str]:
+    return ["", f"{_BOLD}{title[0].upper()}{title[1:]}:{_RESET}", *lines] if lines else []
+
+
+def _stack(stack: str) -> list[str]:
+    """Shorten what faulthandler wrote: not our own frames, not its list of loaded modules."""
+    text = stack.partition("\nExtension modules:")[0].strip()
+    text = _CELL_FILE.sub(r"Cell In[\1]", text)
+    lines = [line for line in text.split("\n") if not _OURS.search(line)] if text else []
+    if len(lines) > _STACK_LIMIT:
+        left = len(lines) - _STACK_LIMIT
+        lines = [*lines[:_STACK_LIMIT], f"  ... {left} more lines"]
+    return lines
+
+
+_OURS = re.compile(
+    r'File "[^"]*[/\\](?:worker|supervisor|multiprocess|asyncio|IPython[/\\]core)[/\\][^"]*", line'
+    r"|File \"<frozen runpy>\""
+)
+
+
+def _tail(native: str) -> list[str]:
+    return native.rstrip("\n").split("\n")[-_NATIVE_LIMIT:] if native.strip() else []
+
+
+def _summary(facts: Facts) -> str:
+    peak = f", after using up to {_size(facts.peak)} of memory" if facts.peak else ""
+    return (
+        f"{_DIM}The interpreter (pid {facts.pid}) ended with {_exit(facts.exitcode)}{peak}.{_RESET}"
     )
 
 
-def describe_exit(exitcode: int) -> str:
+def _consequences(facts: Facts) -> list[str]:
+    if facts.before_hello:
+        return [
+            "It had not started yet. What it wrote stands above; a start-up file, a configuration "
+            "file or an option of IPython is the usual cause.",
+        ]
+    lines = [
+        "Its variables are gone. What was printed is all here, and a new interpreter takes over.",
+    ]
+    if facts.queued:
+        cells = "cell that was" if facts.queued == 1 else "cells that were"
+        lines.append(f"{facts.queued} {cells} waiting will not be run.")
+    if facts.code:
+        lines.append("Next: run the cells above this one again, and change this one first.")
+    else:
+        lines.append("Next: run the cells that made the variables you need again.")
+    return lines
+
+
+def _cell_line(facts: Facts) -> int:
+    """Find the cell's line in the thread that crashed, which faulthandler writes first or marks."""
+    if not facts.code:
+        return 0
+    current = facts.stack.find("Current thread")
+    frame = re.compile(_CELL_FRAME.format(count=facts.count))
+    found = frame.search(facts.stack, max(0, current))
+    return int(found[1]) if found else 0
+
+
+def _exit(exitcode: int) -> str:
     """Say an exit status in words."""
     if exitcode >= 0:
         return f"exit code {exitcode}"
-    name = signal.Signals(-exitcode).name if _is_signal(exitcode) else "a real-time signal"
-    return f"signal {-exitcode} ({name})"
+    known = _signal(exitcode)
+    return f"signal {-exitcode} ({known.name if known else 'a real-time signal'})"
 
 
-def _is_signal(exitcode: int) -> bool:
-    return -exitcode in set(signal.Signals)
+def _signal(exitcode: int) -> signal.Signals | None:
+    return signal.Signals(-exitcode) if -exitcode in set(signal.Signals) else None
 
 
-STOPPED = report(Facts(0, 0, stopping=True))
+def _size(count: int) -> str:
+    mebibytes = count / (1 << 20)
+    return f"{mebibytes / 1024:.1f} GiB" if mebibytes >= 1024 else f"{mebibytes:.0f} MiB"  # noqa: PLR2004
+
+
+STOPPED = report(Facts(stopping=True))
 """What is told of requests that the end of the kernel overtook."""

@@ -44,6 +44,13 @@ class Queue:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def executions(self) -> int:
+        """Count the executions that wait and are not aborted."""
+        return sum(
+            waiting.request.message.msg_type == "execute_request" and not waiting.aborted
+            for waiting in self._waiting
+        )
+
     def arrive(self, request: Request) -> None:
         """Append a request."""
         self._waiting.append(_Waiting(request))

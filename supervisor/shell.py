@@ -102,6 +102,10 @@ class Shell:
                     self._queue.refusing = report
                 case events.Forwarded(message):
                     self._queue.arrive(Request(next(self._numbers), message, "control"))
+                case events.TakeStock(generation):
+                    self._receive()
+                    stock = events.Stock(generation, self._queue.executions())
+                    self._to_control.put(stock)
                 case events.Interrupt():
                     self._queue.interrupt()
                 case events.Finish():

@@ -30,10 +30,11 @@ def start(options: Options, control: socket.socket, pid: int) -> None:
     zygote = Zygote(control, pid)
     try:
         found = _connection(options.connection_file)
-        kernel.run(found, zygote, options.worker.session, Deadlines())
+        status = kernel.run(found, zygote, options.worker.session, options.policy, Deadlines())
     except (ConnectionFileError, WorkerStartError) as error:
         zygote.close()
         raise SystemExit(f"bulkhead: {error}") from None
+    raise SystemExit(status)
 
 
 def _connection(path: str) -> Connection:

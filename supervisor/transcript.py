@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..shared.records import Kind, Record
+from . import post_mortem
+from .errors import MalformedMessageError
 from .events import (
     Abort,
     Answer,
@@ -42,7 +45,7 @@ from .wire import NO_PARENT, dumps
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .post_mortem import Report
+    from .post_mortem import Facts, Report
 
 BUSY = dumps({"execution_state": "busy"})
 IDLE = dumps({"execution_state": "idle"})
@@ -51,6 +54,7 @@ STARTING = dumps({"execution_state": "starting"})
 PUBLISHABLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 """Names of messages that a worker may publish: whatever a library sends, but for ..."""
 RESERVED = frozenset({"status", "iopub_welcome", "comm_open", "comm_msg", "comm_close"})
+NATIVE_TAIL = 2000  # characters of it that are kept for a post-mortem
 COMM_TYPES = frozenset({"comm_open", "comm_msg", "comm_close"})
 
 
@@ -101,7 +105,8 @@ class Transcript:
     def __init__(self) -> None:
         self.streams = Streams()
         self._generation = 0  # 0: no worker is attached
-        self._greeted = False
+        self._greeted = self._leaving = False
+        self._native = ""  # the end of what was written to descriptor 2 since the last BEGIN
         self._captured = (Captured(), Captured())
         self._open: Request | None = None  # sent to the worker and not over
         self._begun = False
@@ -176,7 +181,8 @@ class Transcript:
         """Begin with a new worker. The last one has to be over (G23)."""
         assert not self._generation, f"worker {self._generation} is still attached"
         self._generation = generation
-        self._greeted = False
+        self._greeted = self._leaving = False
+        self._native = ""
         self._captured = (Captured(), Captured())
         return []
 
@@ -218,19 +224,21 @@ class Transcript:
         """Publish text that has waited long enough."""
         return self._texts(self.streams.due(now))
 
-    def died(self, generation: int, report: Report) -> list[Action]:
+    def died(self, generation: int, facts: Facts) -> list[Action]:
         """Tell a worker's end (G17 to G22): what it wrote, why it ended, what is closed with it."""
         if generation != self._generation:
             return []
         actions = self._release(self._owner(), None, None, final=True) + self._flush()
         request, begun = self._open, self._begun
+        report = post_mortem.report(self._add_to(facts))
         self._generation, self._open, self._begun = 0, None, False
         actions.append(TellShell(Gone(generation)))
         if request is not None and (begun or request.retried or report.expected):
             actions += self._failed(request, report, begun=begun)
         elif request is not None:
             actions.append(TellShell(Unbegun(request)))
-        if not begun and not report.expected:
+        if self._greeted and not begun and not report.expected:
+            # One that dies before its hello has said so itself, and the next may do better.
             actions.append(self._text(Text(0, "stderr", report.text + "\n")))
         for comm_id in self._comms:
             content = dumps({"comm_id": comm_id, "data": {}})
@@ -240,7 +248,7 @@ class Transcript:
         self._parents.clear()
         self._forgotten.clear()
         self._cell = self._execution_count = 0
-        actions.append(TellControl(Buried(generation)))
+        actions.append(TellControl(Buried(generation, report)))
         return actions
 
     # Helpers, callee below caller.
@@ -249,7 +257,7 @@ class Transcript:
         parent = request.message.header
         actions: list[Action] = [] if begun else [Publish("status", parent, BUSY)]
         error: dict[str, object] = {
-            "ename": report.ename, "evalue": report.evalue, "traceback": list(report.traceback),
+            "ename": report.ename, "evalue": report.evalue, "traceback": list(report.lines),
         }  # fmt: skip
         msg_type = request.message.msg_type
         actions.append(Publish("error", parent, dumps(error)))
@@ -262,6 +270,22 @@ class Transcript:
         reply = Reply(request, reply_type(msg_type), dumps(content), abort=not report.expected)
         return [*actions, TellShell(reply)]
 
+    def _add_to(self, facts: Facts) -> Facts:
+        """Add what is known here of the request that ran."""
+        code = ""
+        request = self._open
+        if request is not None and self._begun and request.message.msg_type == "execute_request":
+            with suppress(MalformedMessageError):
+                code = str(request.message.parsed_content().get("code", ""))
+        return replace(
+            facts,
+            code=code,
+            count=self._execution_count,
+            native=self._native,
+            leaving=self._leaving,
+            before_hello=not self._greeted,
+        )
+
     def _begin(self, record: Record) -> list[Action]:
         request = self._open
         if request is None or request.number != record.number or self._begun:
@@ -271,6 +295,7 @@ class Transcript:
         if len(forgotten) % 8:
             raise TranscriptError("forgotten numbers are eight bytes each")
         self._begun = True
+        self._native = ""
         self._execution_count = execution_count
         if request.message.msg_type == "execute_request":
             self._cell = record.number
@@ -333,6 +358,10 @@ class Transcript:
             TellShell(Reply(request, expected, content, metadata, abort=abort == b"1")),
         ]
 
+    def _leave(self, _: Record) -> list[Action]:
+        self._leaving = True
+        return []
+
     def _hello(self, _: Record) -> list[Action]:
         if self._greeted:
             raise TranscriptError("a worker says hello once")
@@ -351,10 +380,14 @@ class Transcript:
         self, number: int, out_mark: int | None, err_mark: int | None, *, final: bool = False
     ) -> list[Action]:
         out, err = self._captured
-        return self._texts([
-            *self.streams.add(number, "stdout", out.release(out_mark, final=final)),
-            *self.streams.add(number, "stderr", err.release(err_mark, final=final)),
-        ])  # fmt: skip
+        native = err.release(err_mark, final=final)
+        self._native = (self._native + native)[-NATIVE_TAIL:]
+        return self._texts(
+            [
+                *self.streams.add(number, "stdout", out.release(out_mark, final=final)),
+                *self.streams.add(number, "stderr", native),
+            ]
+        )
 
     def _flush(self) -> list[Action]:
         return self._texts(self.streams.take())
@@ -379,6 +412,7 @@ _HANDLERS = {
     Kind.COMM_FORGOTTEN: Transcript._comm_forgotten,  # noqa: SLF001
     Kind.INPUT: Transcript._input,  # noqa: SLF001
     Kind.DONE: Transcript._done,  # noqa: SLF001
+    Kind.LEAVING: Transcript._leave,  # noqa: SLF001
     Kind.LOG: Transcript._log,  # noqa: SLF001
 }
 

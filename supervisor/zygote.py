@@ -33,18 +33,18 @@ class Zygote:
         ends = pipes.create()
         self._asked = generation, ends
         try:
-            socket.send_fds(self._control, [ORDER.pack(START, generation)], ends.worker)
+            socket.send_fds(self._control, [ORDER.pack(START, generation, 0)], ends.worker)
         except OSError as error:
             raise WorkerStartError(f"the zygote (pid {self.pid}) is gone: {error}") from error
         for fd in ends.worker:
-            if fd not in (ends.ledger, ends.crash):  # these two are ours as well
+            if fd != ends.ledger:  # which is mapped here as well
                 os.close(fd)
 
     def started(self) -> tuple[Worker, int]:
-        """Give the worker that was ordered, and the descriptor of its crash file."""
+        """Give the worker that was ordered, and our end of its crash pipe."""
         assert self._asked is not None, "no worker was ordered"
         data, fds, _, _ = socket.recv_fds(self._control, ORDER.size, 1)
-        order, pid = self._unpack(data)
+        order, pid, _ = self._unpack(data)
         assert order == START
         (generation, ends), self._asked = self._asked, None
         worker = Worker(
@@ -55,20 +55,23 @@ class Zygote:
         os.set_blocking(worker.requests, False)
         return worker, ends.crash
 
-    def reap(self, pid: int) -> int:
-        """Reap a worker whose process has ended; give its exit code, negative for a signal."""
-        self._control.sendall(ORDER.pack(REAP, pid))
-        order, exitcode = self._unpack(self._control.recv(ORDER.size))
+    def reap(self, pid: int) -> tuple[int, int]:
+        """Reap a worker whose process has ended.
+
+        Gives its exit code, negative for a signal, and the most memory it had resident, in bytes.
+        """
+        self._control.sendall(ORDER.pack(REAP, pid, 0))
+        order, exitcode, peak = self._unpack(self._control.recv(ORDER.size))
         assert order == REAP
-        return exitcode
+        return exitcode, peak
 
     def close(self) -> None:
         """Let the zygote end, and reap it. It takes every worker that is left with it."""
         self._control.close()
         os.waitpid(self.pid, 0)
 
-    def _unpack(self, data: bytes) -> tuple[bytes, int]:
+    def _unpack(self, data: bytes) -> tuple[bytes, int, int]:
         if len(data) != ORDER.size:
             raise WorkerStartError(f"the zygote (pid {self.pid}) is gone; no worker can be started")
-        order, number = ORDER.unpack(data)
-        return order, number
+        order, first, second = ORDER.unpack(data)
+        return order, first, second

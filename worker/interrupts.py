@@ -123,7 +123,7 @@ class Interrupts:
         __tracebackhide__ = True  # the user is shown where the cell was, not how it was told
         ledger = self._ledger
         if (seen := ledger[Slot.INTERRUPTS]) != self._seen:
-            self._seen = seen
+            self._seen = ledger[Slot.HANDLED] = seen
             if ledger[Slot.INTERRUPT] != self._number and not ledger[Slot.LEAVE]:
                 return  # meant for a request that is over, or not yet begun
         # Otherwise somebody else sent the signal, and means whatever runs.

@@ -72,6 +72,8 @@ class Loop:
             self._serve(request)
             if not self._sender.is_ours():
                 os._exit(0)  # a forked child that fell out of its cell: not a second worker (G38)
+        if self._shell.exit_now:
+            self._sender.send(Kind.LEAVING, 0)
 
     def _next(self) -> Request | None:
         """Wait for a request while background tasks go on; None once there will be none."""

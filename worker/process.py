@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from multiprocess import process
 
+from ..shared.signals import STACK_SIGNAL
+
 if TYPE_CHECKING:
     from .options import Descriptors
 
@@ -34,8 +36,10 @@ def settle(descriptors: Descriptors, parent: int) -> None:
     os.dup2(descriptors.stdout, 1)
     os.dup2(descriptors.stderr, 2)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # The supervisor owns this file, and reads it after this process is gone.
+    # The supervisor reads this pipe: when this process is gone, or when it asks where it is stuck.
+    os.set_blocking(descriptors.crash, False)
     faulthandler.enable(descriptors.crash, all_threads=True)
+    faulthandler.register(STACK_SIGNAL, descriptors.crash, all_threads=True)
     for name, fd in (("__stdout__", 1), ("__stderr__", 2)):
         raw = io.FileIO(fd, "w", closefd=False)
         stream = io.TextIOWrapper(

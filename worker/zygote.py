@@ -18,6 +18,7 @@ import os
 import signal
 import socket
 import struct
+import sys
 import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -27,9 +28,11 @@ from .options import Descriptors
 if TYPE_CHECKING:
     from .options import Options
 
-ORDER = struct.Struct("<cq")
-"""What is written in both directions: what it is about, and a number."""
+ORDER = struct.Struct("<cqq")
+"""What is written in both directions: what it is about, and two numbers."""
 START, REAP = b"S", b"R"
+
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
 
 _PRELOADED = (
     "IPython.core.debugger",
@@ -59,13 +62,15 @@ def main(control: socket.socket, options: Options) -> None:
             data, fds, _, _ = socket.recv_fds(control, ORDER.size, len(Descriptors._fields))
             if not data:
                 break
-            order, number = ORDER.unpack(data)
+            order, pid, _ = ORDER.unpack(data)
             if order == START:
                 _start(control, multiprocess, worker_main, Descriptors(*fds), options, workers)
             elif order == REAP:
-                process = workers.pop(number)
-                process.join()
-                control.sendall(ORDER.pack(REAP, process.exitcode))
+                del workers[pid]
+                # Not process.join(): only wait4 tells how much memory this one child had.
+                _, status, usage = os.wait4(pid, 0)
+                peak = usage.ru_maxrss * _RSS_UNIT
+                control.sendall(ORDER.pack(REAP, os.waitstatus_to_exitcode(status), peak))
     except Exception:  # noqa: BLE001 - the supervisor sees the end, and ends too; this says why
         traceback.print_exc()
     finally:
@@ -97,7 +102,7 @@ def _start(
     with suppress(ProcessLookupError, PermissionError):
         os.setpgid(pid, pid)
     pidfd = os.pidfd_open(pid)
-    socket.send_fds(control, [ORDER.pack(START, pid)], [pidfd])
+    socket.send_fds(control, [ORDER.pack(START, pid, 0)], [pidfd])
     os.close(pidfd)
 
 

@@ -1,0 +1,16 @@
+"""What whoever starts a kernel may decide about it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Policy(NamedTuple):
+    """Settings with the values that suit most."""
+
+    stuck_after: float = 3.0
+    """Seconds from an interrupt that nobody hears to telling where the worker is stuck."""
+    kill_after: float = 8.0
+    """Seconds from an interrupt that nobody hears to the end of the worker."""
+    exit_on_crash: bool = False
+    """End the kernel after a crash, with a status that tells of it, instead of going on."""
