@@ -51,6 +51,8 @@ class Deadlines:
     """From the order for a worker to its hello: start-up files may take a while."""
     closed: float = 1.0
     """From the end of a worker's pipe to the end of its process."""
+    stacks: float = 0.05
+    """From the first line of the stacks that a worker writes to their end, which nothing marks."""
     leave: float = 0.7
     """From the request to leave to SIGTERM: time for exit handlers."""
     term: float = 0.4
@@ -91,6 +93,7 @@ class Control:
         self._ended: Ended | None = None  # why we ended the worker ourselves
         self._facts = Facts()  # of the newest death
         self._told = STOPPED  # ... and how it was told
+        self._last_stack = ""  # where the worker was when it was asked
         self._stuck = 0, 0  # generation and number of the request that did not hear an interrupt
         self._shutdown: list[tuple[Request, bool]] = []  # who asked, and whether for a restart
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -110,7 +113,8 @@ class Control:
             if self._zygote.fileno() in ready:
                 self._started()
             if self._crash in ready:
-                self._tell_where_stuck()
+                self._poller.unregister(self._crash)
+                self._after(self._deadlines.stacks, self._tell_where_stuck)
             if self._parent is not None and self._parent in ready:
                 self._poller.unregister(self._parent)
                 self._inbox.put(events.Signalled("the process that started this kernel is gone"))
@@ -218,14 +222,16 @@ class Control:
             exitcode,
             worker.pid,
             peak,
-            stack=self._read_crash(),
+            stack=self._read_crash() or (self._last_stack if self._ended else ""),
             ended=self._ended,
             out_of_memory=memory.evidence(self._kills, memory.read()),
             stopping=self._life.stopping,
         )
-        self._poller.unregister(self._crash)
+        if self._crash in self._poller:
+            self._poller.unregister(self._crash)
         os.close(self._crash)
-        self._worker, self._ended = None, None
+        os.close(worker.pidfd)
+        self._worker, self._ended, self._crash, self._last_stack = None, None, -1, ""
         self._to_shell.put(events.TakeStock(worker.generation))
 
     def _buried(self, told: Report) -> None:
@@ -326,7 +332,9 @@ class Control:
         worker, (generation, number) = self._worker, self._stuck
         if worker is None or worker.generation != generation or _is_dead(worker.pidfd):
             return  # it is dying: the pipe is read when it is buried
-        text = where_stuck(self._read_crash(), self._policy.stuck_after, self._policy.kill_after)
+        self._poller.register(self._crash, zmq.POLLIN)
+        self._last_stack = self._read_crash()
+        text = where_stuck(self._last_stack, self._policy.stuck_after, self._policy.kill_after)
         self._to_iopub.put(events.Remark(number, text))
 
     def _give_up_on(self, worker: Worker, number: int) -> None:

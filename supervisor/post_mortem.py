@@ -5,9 +5,11 @@ Pure: facts in, a report out. The names of the errors are stable; people match o
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 UNKNOWN_SENDER = (
@@ -53,6 +55,7 @@ _CAUSES = {
 # A cell's code bears its number in its file name, and so it stands in a stack.
 _CELL_FILE = re.compile(r'File "<ipython-input-(\d+)-[0-9a-f]*>"')
 _CELL_FRAME = r'File "<ipython-input-{count}-[0-9a-f]*>", line (\d+)'
+_OURS = f'File "{Path(__file__).parent.parent / "worker"}{os.sep}'
 _STACK_LIMIT = 60  # lines of the stack that are shown
 _NATIVE_LIMIT = 8  # lines of native stderr that are shown
 
@@ -195,20 +198,18 @@ def _section(title: str, lines: list[str]) -> list[str]:
 
 
 def _stack(stack: str) -> list[str]:
-    """Shorten what faulthandler wrote: not our own frames, not its list of loaded modules."""
-    text = stack.partition("\nExtension modules:")[0].strip()
-    text = _CELL_FILE.sub(r"Cell In[\1]", text)
-    lines = [line for line in text.split("\n") if not _OURS.search(line)] if text else []
+    """Shorten what faulthandler wrote: no list of modules, and no frames that called the cell."""
+    text = _CELL_FILE.sub(r"Cell In[\1]", stack.partition("\nExtension modules:")[0].strip())
+    lines: list[str] = []
+    for thread in text.split("\n\n") if text else []:
+        frames = thread.split("\n")
+        cells = [at for at, frame in enumerate(frames) if "Cell In[" in frame]
+        shown = frames[: cells[-1] + 1] if cells else frames
+        lines += ["", *(frame for frame in shown if _OURS not in frame)]
     if len(lines) > _STACK_LIMIT:
         left = len(lines) - _STACK_LIMIT
         lines = [*lines[:_STACK_LIMIT], f"  ... {left} more lines"]
-    return lines
-
-
-_OURS = re.compile(
-    r'File "[^"]*[/\\](?:worker|supervisor|multiprocess|asyncio|IPython[/\\]core)[/\\][^"]*", line'
-    r"|File \"<frozen runpy>\""
-)
+    return lines[1:]
 
 
 def _tail(native: str) -> list[str]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from contextlib import contextmanager
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core import page
@@ -147,11 +148,9 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         """Show an error. A cell cancelled by an interrupt shows the interrupt."""
-        if exc_tuple is None:
-            exc_tuple = sys.exc_info()
-        error = self.as_interrupt(exc_tuple[1])
-        if error is not exc_tuple[1]:
-            exc_tuple = (type(error), error, exc_tuple[2])
+        _, error, trace = exc_tuple or sys.exc_info()
+        error = self.as_interrupt(error)
+        exc_tuple = (type(error), error, _without_ours(trace))
         super().showtraceback(exc_tuple, *args, **kwargs)
 
     def as_interrupt(self, error: BaseException | None) -> BaseException | None:
@@ -171,3 +170,17 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
             self.publisher.publish("error", self.last_error)
         else:
             print("\n".join(stb), file=sys.stderr)  # noqa: T201 - in a forked child
+
+
+def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+    """Cut our own frames off the end of a traceback: it is to end where the user's code was."""
+    entries = []
+    while trace is not None:
+        entries.append(trace)
+        trace = trace.tb_next
+    while len(entries) > 1 and entries[-1].tb_frame.f_globals.get("__package__") == __package__:
+        entries.pop()
+    shortened = None
+    for entry in reversed(entries):
+        shortened = TracebackType(shortened, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return shortened
