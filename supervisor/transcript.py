@@ -233,7 +233,7 @@ class Transcript:
         report = post_mortem.report(self._add_to(facts))
         self._generation, self._open, self._begun = 0, None, False
         actions.append(TellShell(Gone(generation)))
-        if request is not None and (begun or request.retried or report.expected):
+        if request is not None and (begun or request.retried or facts.stopping):
             actions += self._failed(request, report, begun=begun)
         elif request is not None:
             actions.append(TellShell(Unbegun(request)))

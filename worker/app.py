@@ -46,8 +46,8 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):  # type: ignore[
         setattr(pdb, "Pdb", debugger.Pdb)  # noqa: B010 - typed as a class
         pdb.set_trace = debugger.set_trace
         self.initialize(list(argv))
-        # tqdm and others: this section has to exist.
-        self.config.setdefault("IPKernelApp", {})
+        # tqdm and others look for this section; an empty one would not be there.
+        self.config.IPKernelApp.bulkhead = True
         self.init_path()
         shell: ZMQInteractiveShell = ZMQInteractiveShell.instance(
             parent=self,

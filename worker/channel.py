@@ -75,7 +75,8 @@ class Sender:
         self._lock = threading.RLock()
         self._writing = False
         self._deferred: deque[tuple[Kind, int, Sequence[Buffer]]] = deque()
-        self._flush = _flusher()
+        self.flush = _flusher()
+        """Write out what C code has printed and the C library still holds."""
 
     def is_ours(self) -> bool:
         """Tell whether this process is the worker, and not a child that was forked from it."""
@@ -112,7 +113,7 @@ class Sender:
                     self._writing = False
 
     def _write(self, kind: Kind, number: int, parts: Sequence[Buffer]) -> None:
-        self._flush()
+        self.flush()
         marks = self._ledger.written(self._waiting)
         pieces = records.encode(kind, number, parts, marks)
         while pieces:

@@ -70,8 +70,6 @@ class Loop:
         self._sender.send(Kind.HELLO, 0)
         while not self._shell.exit_now and (request := self._next()) is not None:
             self._serve(request)
-            if not self._sender.is_ours():
-                os._exit(0)  # a forked child that fell out of its cell: not a second worker (G38)
         if self._shell.exit_now:
             self._sender.send(Kind.LEAVING, 0)
 
@@ -104,6 +102,11 @@ class Loop:
             content = self._interrupts.call(number, self._handle(request), self._context)
         except BaseException as error:  # noqa: BLE001 - an interrupt outside of the user's code, or worse
             content = self._failed(request, error)
+        if not self._sender.is_ours():
+            # A child that the cell forked has come to the cell's end. It is no second worker (G38),
+            # and must not touch what it shares with the worker.
+            self._sender.flush()
+            os._exit(0)
         self._interrupts.finish()
         abort = content.get("status") == "error" and _stops_queue(request)
         is_request = request.msg_type.endswith("_request")
