@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pdb  # noqa: T100 - the user's debugger, not a forgotten one
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 from IPython.core import debugger
@@ -45,8 +46,10 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):  # type: ignore[
         debugger.Pdb = debugger.InterruptiblePdb
         setattr(pdb, "Pdb", debugger.Pdb)  # noqa: B010 - typed as a class
         pdb.set_trace = debugger.set_trace
+        # An interrupt can fall between IPython's making this coroutine and its running it.
+        warnings.filterwarnings("ignore", "coroutine 'InteractiveShell.run_cell_async' was never")
         self.initialize(list(argv))
-        # tqdm and others look for this section; an empty one would not be there.
+        # Libraries look for this section (see masquerade); an empty one would not be there.
         self.config.IPKernelApp.bulkhead = True
         self.init_path()
         shell: ZMQInteractiveShell = ZMQInteractiveShell.instance(

@@ -74,9 +74,10 @@ class Interrupts:
 
     def call(self, number: int, coroutine: Coroutine[Any, Any, T], context: Context) -> T:
         """Run user code. Raises KeyboardInterrupt if the request was interrupted outside of it."""
-        self._number = number
         self._remembered = self.cancelled = False
+        # The task first: an interrupt while it is made would leave it to the garbage collector.
         self._task = self._loop.create_task(coroutine, context=context)
+        self._number = number
         try:
             if self._ledger[Slot.INTERRUPT] == number:
                 raise KeyboardInterrupt

@@ -13,6 +13,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from ..shared.ledger import Ledger
+from . import masquerade
 from .app import IPKernelApp
 from .channel import Receiver, Sender
 from .comms import Comms
@@ -23,6 +24,7 @@ from .kernel import Kernel, Session
 from .loop import Loop
 from .process import forget_multiprocess, settle
 from .publisher import Publisher
+from .shell import ZMQInteractiveShell
 from .stdin import Stdin
 from .streams import Stream, as_text
 
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .options import Descriptors, Options
-    from .shell import ZMQInteractiveShell
 
 
 def run(descriptors: Descriptors, options: Options, parent: int) -> None:
@@ -61,6 +62,7 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     shell = app.build(options.ipython, publisher, interrupts)
     session = Session(options.session, publisher)
     shell.kernel = Kernel(shell, comms, current, session, options.connection_file)
+    masquerade.install(ZMQInteractiveShell)
     app.run_startup()
     handlers = Handlers(shell, stdin).handlers()
     Loop(
