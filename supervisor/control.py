@@ -94,6 +94,7 @@ class Control:
         self._facts = Facts()  # of the newest death
         self._told = STOPPED  # ... and how it was told
         self._last_stack = ""  # where the worker was when it was asked
+        self._pending = 0, 0  # generation and number of the newest request that was interrupted
         self._stuck = 0, 0  # generation and number of the request that did not hear an interrupt
         self._shutdown: list[tuple[Request, bool]] = []  # who asked, and whether for a restart
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -307,7 +308,8 @@ class Control:
         if self._stuck == (worker.generation, number) and not _heard(ledger):
             self._give_up_on(worker, number)
             return
-        pending = not _heard(ledger)  # an earlier interrupt, which has its timers already
+        pending = self._pending == (worker.generation, number)  # an earlier one has its timers
+        self._pending = worker.generation, number
         ledger[Slot.INTERRUPT] = number
         ledger[Slot.INTERRUPTS] += 1
         _signal_group(worker.pid, signal.SIGINT)

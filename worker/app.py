@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import pdb  # noqa: T100 - the user's debugger, not a forgotten one
 import sys
-import warnings
 from typing import TYPE_CHECKING
 
 from IPython.core import debugger
@@ -46,8 +45,6 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):  # type: ignore[
         debugger.Pdb = debugger.InterruptiblePdb
         setattr(pdb, "Pdb", debugger.Pdb)  # noqa: B010 - typed as a class
         pdb.set_trace = debugger.set_trace
-        # An interrupt can fall between IPython's making this coroutine and its running it.
-        warnings.filterwarnings("ignore", "coroutine 'InteractiveShell.run_cell_async' was never")
         self.initialize(list(argv))
         # Libraries look for this section (see masquerade); an empty one would not be there.
         self.config.IPKernelApp.bulkhead = True

@@ -9,8 +9,16 @@ from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from traitlets import Any as AnyTrait
 
+from .interrupts import protected
+
 if TYPE_CHECKING:
     from .publisher import Publisher
+
+
+# IPython's own callbacks are not the user's code: an interrupt in one is told as its failure.
+for _name in ("_on_pre_execute", "_on_post_execute"):
+    if (_callback := getattr(DisplayPublisher, _name, None)) is not None:
+        protected(_callback)
 
 
 class WorkerDisplayPublisher(DisplayPublisher):  # type: ignore[misc]

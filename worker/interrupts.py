@@ -19,13 +19,18 @@ number of the request that it means into shared memory; one that is not running 
 one that has not begun yet is raised at its beginning.
 
 While a coroutine waits, the innermost frames are the event loop's. Raising there would break the
-loop, so the cell's task is cancelled instead, and reports a KeyboardInterrupt.
+loop, so the cell's task is cancelled instead, and reports a KeyboardInterrupt. And between making
+IPython's coroutine for a cell and running it, an exception would leave it to the garbage collector,
+which complains in a later cell; so the interrupt is remembered there, too, and raised where the
+user's code begins.
 """
 
 from __future__ import annotations
 
 import asyncio
 import asyncio.events
+import inspect
+import os
 import signal
 import threading
 from contextlib import contextmanager
@@ -46,12 +51,18 @@ _CANCEL_DEADLINE = 2.0
 """Seconds after which a cell that swallows its cancellation is left to itself, as a task."""
 
 _protected: set[CodeType] = set()
+_deferring: dict[CodeType, CodeType] = {}
 
 
 def protected(function: Callable[..., T]) -> Callable[..., T]:
     """Mark a function in which no interrupt may be raised. Its caller calls ``deliver`` after."""
     _protected.add(function.__code__)
     return function
+
+
+def defer_between(outer: Callable[..., Any], inner: Callable[..., Any]) -> None:
+    """Mark a function in which an interrupt has to wait until it has come to calling another."""
+    _deferring[outer.__code__] = inner.__code__
 
 
 class Interrupts:
@@ -128,20 +139,23 @@ class Interrupts:
             if ledger[Slot.INTERRUPT] != self._number and not ledger[Slot.LEAVE]:
                 return  # meant for a request that is over, or not yet begun
         # Otherwise somebody else sent the signal, and means whatever runs.
+        callee: FrameType | None = None
+        passed: set[CodeType] = set()
         in_callback = False
         while frame is not None:
             code = frame.f_code
-            if code in _protected:
+            if code in _protected or _deferring.get(code, code) not in passed | {code}:
                 self._remembered = self._beneath_call(frame)
                 return
             if code is _CALLBACK:
-                in_callback = True
+                in_callback = callee is not None and not _is_asyncio_s_own(callee.f_code)
             elif code is _LOOP and not in_callback and self._beneath_call(frame):
                 self._cancel()
                 return
             elif code is _CALL:
                 raise KeyboardInterrupt
-            frame = frame.f_back
+            passed.add(code)
+            callee, frame = frame, frame.f_back
 
     def _beneath_call(self, frame: FrameType | None) -> bool:
         while frame is not None and frame.f_code is not _CALL:
@@ -150,12 +164,25 @@ class Interrupts:
 
     def _cancel(self) -> None:
         task = self._task
-        if task is not None and not task.done():
-            self.cancelled = True
-            # Threadsafe wakes the loop, which goes on waiting after the handler has returned.
-            self._loop.call_soon_threadsafe(task.cancel)
+        if task is None or task.done():
+            return
+        # The loop may be about to take the task's first step, which for most cells is the only one.
+        self._remembered = True
+
+        def cancel() -> None:
+            self._remembered = False
+            self.cancelled = task.cancel()
+
+        # Threadsafe wakes the loop, which goes on waiting after the handler has returned.
+        self._loop.call_soon_threadsafe(cancel)
 
 
+def _is_asyncio_s_own(code: CodeType) -> bool:
+    """Tell asyncio's callbacks from coroutines (its own, too, run for whoever awaits them)."""
+    return code.co_filename.startswith(_ASYNCIO) and not code.co_flags & inspect.CO_COROUTINE
+
+
+_ASYNCIO = os.path.dirname(asyncio.__file__)  # noqa: PTH120 - to be compared with a string
 _CALL = Interrupts.call.__code__
 _CALLBACK = asyncio.events.Handle._run.__code__  # noqa: SLF001
 _LOOP = asyncio.BaseEventLoop.run_forever.__code__

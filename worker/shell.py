@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from contextlib import contextmanager
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core import page
@@ -18,6 +18,7 @@ from traitlets import CBool, Instance, Type, default
 
 from .display import WorkerDisplayHook, WorkerDisplayPublisher
 from .history import WorkerHistoryManager
+from .interrupts import defer_between
 from .magics import KernelMagics
 
 if TYPE_CHECKING:
@@ -144,6 +145,11 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         """Undo ``set_thread_parent``."""
         self.kernel.reset_parent(token)
 
+    async def run_code(self, code_obj: CodeType, *args: Any, **kwargs: Any) -> Any:
+        """Run a piece of the user's code, unless it was interrupted just before."""
+        self.interrupts.deliver()
+        return await super().run_code(code_obj, *args, **kwargs)
+
     # Errors.
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
@@ -172,6 +178,9 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
             print("\n".join(stb), file=sys.stderr)  # noqa: T201 - in a forked child
 
 
+defer_between(InteractiveShell._run_cell, InteractiveShell.run_cell_async)  # noqa: SLF001
+
+
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:
     """Cut our own frames off the end of a traceback: it is to end where the user's code was."""
     entries = []
@@ -182,5 +191,7 @@ def _without_ours(trace: TracebackType | None) -> TracebackType | None:
         entries.pop()
     shortened = None
     for entry in reversed(entries):
-        shortened = TracebackType(shortened, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+        # An interrupt can fall on a bytecode that belongs to no line; IPython fails to show that.
+        line = entry.tb_lineno or entry.tb_frame.f_code.co_firstlineno
+        shortened = TracebackType(shortened, entry.tb_frame, entry.tb_lasti, line)
     return shortened
