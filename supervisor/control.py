@@ -227,6 +227,7 @@ class Control:
             ended=self._ended,
             out_of_memory=memory.evidence(self._kills, memory.read()),
             stopping=self._life.stopping,
+            successor=not self._policy.exit_on_crash,
         )
         if self._crash in self._poller:
             self._poller.unregister(self._crash)

@@ -82,6 +82,7 @@ class Facts:
     out_of_memory: str = ""  # the evidence; "" if there is none
     queued: int = 0  # executions that wait behind the running one
     stopping: bool = False  # the kernel is being shut down
+    successor: bool = True  # a new interpreter will take over
     # What the transcript adds.
     leaving: bool = False  # its user said exit()
     code: str = ""  # of the running cell; "" if none ran
@@ -126,7 +127,10 @@ def report(facts: Facts) -> Report:
     lines = [f"{_RED}{_BOLD}{ename}{_RESET}: {cause}"]
     lines += _where(facts, line)
     lines += _section("Python stack, newest frame first", _stack(facts.stack))
-    lines += _section("last written to stderr by native code", _tail(facts.native))
+    lines += _section(
+        "last written to stderr" if facts.before_hello else "last written to stderr by native code",
+        _tail(facts.native),
+    )
     lines += ["", _summary(facts), *_consequences(facts)]
     return Report(ename, cause, tuple(lines), exitcode=facts.exitcode, line=line, peak=facts.peak)
 
@@ -229,6 +233,8 @@ def _consequences(facts: Facts) -> list[str]:
             "It had not started yet. What it wrote stands above; a start-up file, a configuration "
             "file or an option of IPython is the usual cause.",
         ]
+    if not facts.successor:
+        return ["Its variables are gone. The kernel ends with it, as it was told to (--on-crash)."]
     lines = [
         "Its variables are gone. What was printed is all here, and a new interpreter takes over.",
     ]

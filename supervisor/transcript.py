@@ -106,7 +106,7 @@ class Transcript:
         self.streams = Streams()
         self._generation = 0  # 0: no worker is attached
         self._greeted = self._leaving = False
-        self._native = ""  # the end of what was written to descriptor 2 since the last BEGIN
+        self._native = ""  # the end of what a post-mortem shows of the worker's stderr
         self._captured = (Captured(), Captured())
         self._open: Request | None = None  # sent to the worker and not over
         self._begun = False
@@ -212,6 +212,8 @@ class Transcript:
                 text = record.parts[0].decode("utf-8", "surrogatepass")
             except UnicodeDecodeError as error:
                 raise TranscriptError(f"text for {name} is not in UTF-8") from error
+            if not self._greeted and kind is Kind.STDERR:
+                self._native = (self._native + text)[-NATIVE_TAIL:]  # why it does not start
             released = self._release(owner, *record.marks)
             return released + self._texts(self.streams.add(record.number, name, text))
         handler = _HANDLERS.get(kind)

@@ -66,11 +66,7 @@ def main(control: socket.socket, options: Options) -> None:
             if order == START:
                 _start(control, multiprocess, worker_main, Descriptors(*fds), options, workers)
             elif order == REAP:
-                del workers[pid]
-                # Not process.join(): only wait4 tells how much memory this one child had.
-                _, status, usage = os.wait4(pid, 0)
-                peak = usage.ru_maxrss * _RSS_UNIT
-                control.sendall(ORDER.pack(REAP, os.waitstatus_to_exitcode(status), peak))
+                control.sendall(ORDER.pack(REAP, *_reap(workers.pop(pid))))
     except Exception:  # noqa: BLE001 - the supervisor sees the end, and ends too; this says why
         traceback.print_exc()
     finally:
@@ -104,6 +100,16 @@ def _start(
     pidfd = os.pidfd_open(pid)
     socket.send_fds(control, [ORDER.pack(START, pid, 0)], [pidfd])
     os.close(pidfd)
+
+
+def _reap(process: Any) -> tuple[int, int]:
+    """Reap a worker; give its exit code, and the most memory it had resident, in bytes."""
+    # Not process.join(): only wait4 tells how much memory this one child had.
+    _, status, usage = os.wait4(process.pid, 0)
+    exitcode = os.waitstatus_to_exitcode(status)
+    process._popen.returncode = exitcode  # noqa: SLF001 - or close() takes it to be running
+    process.close()
+    return exitcode, usage.ru_maxrss * _RSS_UNIT
 
 
 def _become_worker(
