@@ -6,33 +6,26 @@ the table in ``lifecycle``; deadlines are named here, and none of them makes an 
 
 from __future__ import annotations
 
-import heapq
 import logging
-import os
 import signal
-import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import TYPE_CHECKING
 
 import zmq
 
-from ..shared.ledger import Slot
-from ..shared.signals import STACK_SIGNAL
-from . import crash_log, events, memory
+from . import crash_log, events
 from .errors import MalformedMessageError, WorkerStartError
 from .events import FOR_THE_WORKER, Request
+from .interruption import Interruption
 from .kernel_info import kernel_info
 from .lifecycle import MAX_STILLBORN, Do, Event, Lifecycle, State
-from .post_mortem import STOPPED, Ended, Facts, Report, gave_up, where_stuck
+from .post_mortem import STOPPED, Facts, Report, gave_up
+from .timers import Timers
 from .wire import dumps, parse
+from .worker_process import WorkerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ..shared.ledger import Ledger
-    from .events import ToControl, ToIOPub, ToShell, Worker
+    from .events import ToControl, ToIOPub, ToShell
     from .inbox import Inbox
     from .policy import Policy
     from .wire import Builder, Message, Signer
@@ -51,8 +44,6 @@ class Deadlines:
     """From the order for a worker to its hello: start-up files may take a while."""
     closed: float = 1.0
     """From the end of a worker's pipe to the end of its process."""
-    stacks: float = 0.05
-    """From the first line of the stacks that a worker writes to their end, which nothing marks."""
     leave: float = 0.7
     """From the request to leave to SIGTERM: time for exit handlers."""
     term: float = 0.4
@@ -87,18 +78,12 @@ class Control:
         self.exit_status = 0
         """The status with which the supervisor is to end."""
         self._life = Lifecycle()
-        self._worker: Worker | None = None
-        self._crash = -1
-        self._kills = memory.Kills(-1, -1)  # when the worker was started
-        self._ended: Ended | None = None  # why we ended the worker ourselves
+        self._process: WorkerProcess | None = None
+        self._interruption: Interruption | None = None  # of that process
         self._facts = Facts()  # of the newest death
         self._told = STOPPED  # ... and how it was told
-        self._last_stack = ""  # where the worker was when it was asked
-        self._pending = 0, 0  # generation and number of the newest request that was interrupted
-        self._stuck = 0, 0  # generation and number of the request that did not hear an interrupt
         self._shutdown: list[tuple[Request, bool]] = []  # who asked, and whether for a restart
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
-        self._timer_numbers = count()
+        self._timers = Timers()
         self._finished = False
         self._poller = zmq.Poller()
         self._parent = parent
@@ -110,19 +95,16 @@ class Control:
         """Supervise until the kernel is finished."""
         self._do(self._life.take(Event.START))
         while not self._finished:
-            ready = dict(self._poller.poll(self._wait()))
+            ready = dict(self._poller.poll(self._timers.wait()))
             if self._zygote.fileno() in ready:
                 self._started()
-            if self._crash in ready:
-                self._poller.unregister(self._crash)
-                self._after(self._deadlines.stacks, self._tell_where_stuck)
             if self._parent is not None and self._parent in ready:
                 self._poller.unregister(self._parent)
                 self._inbox.put(events.Signalled("the process that started this kernel is gone"))
             self._hear()
             if self._socket in ready:
                 self._receive()
-            self._run_timers()
+            self._timers.run()
 
     def close(self) -> None:
         """Close the socket, after the last reply."""
@@ -130,8 +112,8 @@ class Control:
 
     def end_worker_now(self) -> None:
         """End the worker's process group: the supervisor itself is failing (race 46)."""
-        if self._worker is not None:
-            _kill_group(self._worker.pid)
+        if self._process is not None:
+            self._process.signal(signal.SIGKILL)
 
     # What happens.
 
@@ -161,22 +143,24 @@ class Control:
                     pass
 
     def _misbehaved(self, event: events.Misbehaved) -> None:
-        def end() -> None:
-            self._end(event.generation, "KernelMisbehaved", event.why)
+        process = self._process
+        if process is None or process.worker.generation != event.generation:
+            return
+        # A death begins with a closed pipe, too, and is then nobody's doing.
+        patience = self._deadlines.closed if event.closed else 0.0
+        self._timers.after(patience, lambda: self._end(process, "KernelMisbehaved", event.why))
 
-        if event.closed:
-            # A death begins like this, too, and is nobody's doing.
-            self._after(self._deadlines.closed, end)
-        else:
-            end()
+    def _end(self, process: WorkerProcess, ename: str, why: str) -> None:
+        if self._process is process:
+            process.end(ename, why)
 
     def _do(self, do: Do) -> None:
         match do:
             case Do.SPAWN:
                 self._spawn()
             case Do.OFFER:
-                assert self._worker is not None
-                self._to_shell.put(events.Ready(self._worker))
+                assert self._process is not None
+                self._to_shell.put(events.Ready(self._process.worker))
             case Do.BURY:
                 self._bury()
             case Do.RESTART:
@@ -196,45 +180,35 @@ class Control:
         self._zygote.start(generation)
 
         def too_late() -> None:
-            if self._life.state is State.STARTING:
+            process = self._process
+            if self._life.state is State.STARTING and process is not None:
                 seconds = self._deadlines.hello
                 why = f"The interpreter was not ready {seconds:g} s after it was started."
-                self._end(generation, "KernelStuck", why)
+                if process.worker.generation == generation:
+                    process.end("KernelStuck", why)
 
-        self._after(self._deadlines.hello, too_late)
+        self._timers.after(self._deadlines.hello, too_late)
 
     def _started(self) -> None:
-        if self._life.state is not State.STARTING or self._worker is not None:
+        if self._life.state is not State.STARTING or self._process is not None:
             raise WorkerStartError("the zygote has ended; no worker can be started any more")
-        self._worker, self._crash = self._zygote.started()
-        self._poller.register(self._crash, zmq.POLLIN)
-        self._kills = memory.read()
-        self._to_iopub.put(events.Attach(self._worker))
+        process = WorkerProcess(*self._zygote.started())
+        self._process = process
+        self._interruption = Interruption(process, self._timers, self._policy, self._to_iopub)
+        self._to_iopub.put(events.Attach(process.worker))
         if self._life.stopping:
-            self._end(self._worker.generation, "KernelStopped", "The kernel is ending.")
+            process.end("KernelStopped", "The kernel is ending.")
 
     def _bury(self) -> None:
-        """Reap the dead worker and collect what is known of its end; its group goes with it."""
-        worker = self._worker
-        assert worker is not None
-        _kill_group(worker.pid)  # before reaping: a group whose leader was reaped may be another's
-        exitcode, peak = self._zygote.reap(worker.pid)
-        self._facts = Facts(
-            exitcode,
-            worker.pid,
-            peak,
-            stack=self._read_crash() or (self._last_stack if self._ended else ""),
-            ended=self._ended,
-            out_of_memory=memory.evidence(self._kills, memory.read()),
+        process = self._process
+        assert process is not None
+        self._process = self._interruption = None
+        self._facts = process.bury(
+            self._zygote,
             stopping=self._life.stopping,
             successor=not self._policy.exit_on_crash,
         )
-        if self._crash in self._poller:
-            self._poller.unregister(self._crash)
-        os.close(self._crash)
-        os.close(worker.pidfd)
-        self._worker, self._ended, self._crash, self._last_stack = None, None, -1, ""
-        self._to_shell.put(events.TakeStock(worker.generation))
+        self._to_shell.put(events.TakeStock(process.worker.generation))
 
     def _buried(self, told: Report) -> None:
         self._told = told
@@ -245,21 +219,6 @@ class Control:
                 self.exit_status = _exit_status(told.exitcode)
                 self._do(self._life.take(Event.STOP))
         self._do(self._life.take(Event.BURIED))
-
-    def _end(self, generation: int, ename: str, why: str) -> None:
-        """End a worker at once; its death is told with this reason."""
-        worker = self._worker
-        if worker is not None and worker.generation == generation and not _is_dead(worker.pidfd):
-            self._ended = Ended(ename, why)
-            _kill_group(worker.pid)
-
-    def _read_crash(self) -> str:
-        """Read what faulthandler wrote, if it wrote anything."""
-        data = b""
-        with suppress(BlockingIOError):
-            while piece := os.read(self._crash, 1 << 16):
-                data += piece
-        return data.decode("utf-8", "replace")
 
     # Clients.
 
@@ -301,52 +260,11 @@ class Control:
 
     def _interrupt(self) -> None:
         """Interrupt the request that runs now, or nothing (G27)."""
-        worker = self._worker
-        if worker is None or not (number := worker.ledger.running()):
+        number = self._process.running() if self._process is not None else 0
+        if number and self._interruption is not None:
+            self._interruption.interrupt(number)
+        else:
             self._to_shell.put(events.Interrupt())
-            return
-        ledger = worker.ledger
-        if self._stuck == (worker.generation, number) and not _heard(ledger):
-            self._give_up_on(worker, number)
-            return
-        pending = self._pending == (worker.generation, number)  # an earlier one has its timers
-        self._pending = worker.generation, number
-        ledger[Slot.INTERRUPT] = number
-        ledger[Slot.INTERRUPTS] += 1
-        _signal_group(worker.pid, signal.SIGINT)
-        if not pending:
-            policy = self._policy
-            self._after(policy.stuck_after, lambda: self._ask_where_stuck(worker, number))
-            self._after(policy.kill_after, lambda: self._give_up_on(worker, number))
-
-    def _is_stuck(self, worker: Worker, number: int) -> bool:
-        """Tell whether this request still runs, and its Python code has not heard of interrupts."""
-        ledger = worker.ledger
-        return self._worker is worker and ledger.running() == number and not _heard(ledger)
-
-    def _ask_where_stuck(self, worker: Worker, number: int) -> None:
-        """Ask for the Python stacks, which C code of ours writes, whatever the cell runs."""
-        if self._is_stuck(worker, number):
-            self._stuck = worker.generation, number
-            with suppress(ProcessLookupError):
-                os.kill(worker.pid, STACK_SIGNAL)
-
-    def _tell_where_stuck(self) -> None:
-        worker, (generation, number) = self._worker, self._stuck
-        if worker is None or worker.generation != generation or _is_dead(worker.pidfd):
-            return  # it is dying: the pipe is read when it is buried
-        self._poller.register(self._crash, zmq.POLLIN)
-        self._last_stack = self._read_crash()
-        text = where_stuck(self._last_stack, self._policy.stuck_after, self._policy.kill_after)
-        self._to_iopub.put(events.Remark(number, text))
-
-    def _give_up_on(self, worker: Worker, number: int) -> None:
-        if self._is_stuck(worker, number):
-            why = (
-                "The cell was interrupted, and the native code that it runs did not listen. "
-                "The interpreter was ended, as announced."
-            )
-            self._end(worker.generation, "KernelInterrupted", why)
 
     # The end.
 
@@ -361,22 +279,19 @@ class Control:
     def _ask_to_leave(self) -> None:
         """Let the worker end by itself, if it still listens; insist after a while."""
         self._to_shell.put(events.Stop(STOPPED))
-        worker = self._worker
-        if worker is None:
+        process = self._process
+        if process is None:
             return  # not started yet; `_started` ends it
-        self._to_shell.put(events.Gone(worker.generation))  # closes its pipe: it leaves when idle
-        worker.ledger[Slot.LEAVE] = 1
-        if worker.ledger.running():
-            worker.ledger[Slot.INTERRUPTS] += 1
-            _signal_group(worker.pid, signal.SIGINT)
+        self._to_shell.put(events.Gone(process.worker.generation))  # closes its pipe
+        process.ask_to_leave()
         leave, term = self._deadlines.leave, self._deadlines.term
-        self._after(leave, lambda: self._signal(worker, signal.SIGTERM))
-        self._after(leave + term, lambda: self._signal(worker, signal.SIGKILL))
+        self._timers.after(leave, lambda: self._signal(process, signal.SIGTERM))
+        self._timers.after(leave + term, lambda: self._signal(process, signal.SIGKILL))
 
-    def _signal(self, worker: Worker, signum: int) -> None:
-        """Signal a worker's group, unless it was reaped meanwhile and the number is another's."""
-        if self._worker is worker:
-            _signal_group(worker.pid, signum)
+    def _signal(self, process: WorkerProcess, signum: int) -> None:
+        """Signal a worker, unless it was reaped meanwhile and its number is another's."""
+        if self._process is process:
+            process.signal(signum)
 
     def _finish(self) -> None:
         self._to_shell.put(events.Stop(STOPPED))
@@ -386,46 +301,7 @@ class Control:
             self._to_iopub.put(answer)
         self._to_shell.put(events.Finish())
 
-    # Timers.
-
-    def _after(self, seconds: float, action: Callable[[], None]) -> None:
-        if seconds == float("inf"):
-            return
-        entry = time.monotonic() + seconds, next(self._timer_numbers), action
-        heapq.heappush(self._timers, entry)
-
-    def _wait(self) -> int | None:
-        """Give the milliseconds to the next timer."""
-        if not self._timers:
-            return None
-        return int(max(0.0, self._timers[0][0] - time.monotonic()) * 1000) + 1
-
-    def _run_timers(self) -> None:
-        now = time.monotonic()
-        while self._timers and self._timers[0][0] <= now:
-            heapq.heappop(self._timers)[2]()
-
-
-def _signal_group(pid: int, signum: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signum)
-
-
-def _kill_group(pid: int) -> None:
-    _signal_group(pid, signal.SIGKILL)
-
-
-def _heard(ledger: Ledger) -> bool:
-    """Tell whether the worker's Python code has heard of every interrupt."""
-    return ledger[Slot.HANDLED] == ledger[Slot.INTERRUPTS]
-
 
 def _exit_status(exitcode: int) -> int:
     """Give the status with which a shell would tell of such an end; never success."""
     return 128 - exitcode if exitcode < 0 else exitcode or EXIT_CRASHED
-
-
-def _is_dead(pidfd: int) -> bool:
-    poller = zmq.Poller()
-    poller.register(pidfd, zmq.POLLIN)
-    return bool(poller.poll(0))

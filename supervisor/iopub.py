@@ -26,8 +26,9 @@ import zmq
 from ..shared import frames, records
 from ..shared.ledger import Slot
 from . import events
+from .actions import Action, Log, Publish, TellControl, TellShell
 from .pipes import PIPE_SIZE
-from .transcript import Action, Log, Publish, TellControl, TellShell, Transcript, TranscriptError
+from .transcript import Transcript, TranscriptError
 from .wire import NO_PARENT, dumps
 
 if TYPE_CHECKING:

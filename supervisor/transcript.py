@@ -15,11 +15,13 @@ from __future__ import annotations
 import re
 import struct
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..shared.records import Kind, Record
 from . import post_mortem
+from .actions import Action, Log, Publish, TellControl, TellShell
+from .comms import Comms
 from .errors import MalformedMessageError
 from .events import (
     Abort,
@@ -35,8 +37,6 @@ from .events import (
     Reply,
     Request,
     Sent,
-    ToControl,
-    ToShell,
     Unbegun,
 )
 from .streams import Captured, Streams, Text
@@ -62,43 +62,6 @@ class TranscriptError(Exception):
     """A worker's record that makes no sense here: that worker is not to be listened to any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
-    """Publish a message on IOPub."""
-
-    msg_type: str
-    parent: bytes
-    content: bytes
-    metadata: bytes = b"{}"
-    buffers: tuple[bytes, ...] = ()
-    topic: str = ""  # "" for the ordinary one
-
-
-@dataclass(frozen=True, slots=True)
-class TellShell:
-    """Put an event into Shell's inbox."""
-
-    event: ToShell
-
-
-@dataclass(frozen=True, slots=True)
-class TellControl:
-    """Put an event into Control's inbox."""
-
-    event: ToControl
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """Write a line of the worker's into the log."""
-
-    level: str
-    text: str
-
-
-Action = Publish | TellShell | TellControl | Log
-
-
 class Transcript:
     """What was said, what is open, and what follows from the next event."""
 
@@ -114,8 +77,7 @@ class Transcript:
         self._forgotten: set[int] = set()  # ... and those that it cannot
         self._cell = 0  # the newest execute_request: what is written by nobody known belongs to it
         self._execution_count = 0
-        self._comms: dict[str, str] = {}  # comm_id to target_name
-        self._closing: set[str] = set()  # closed by a client, and the worker has yet to hear of it
+        self._comms = Comms()
 
     def __repr__(self) -> str:
         return f"<Transcript of worker {self._generation}: open {self._open}, begun {self._begun}>"
@@ -161,18 +123,12 @@ class Transcript:
 
     def comm_info(self, event: CommInfo) -> list[Action]:
         """Answer which comms are open."""
-        comms = {
-            comm_id: {"target_name": target_name}
-            for comm_id, target_name in self._comms.items()
-            if event.target_name in (None, target_name)
-        }
-        content = dumps({"status": "ok", "comms": comms})
+        content = dumps({"status": "ok", "comms": self._comms.listed(event.target_name)})
         return self.answer(Answer(event.request, "comm_info_reply", content))
 
     def comm_closed(self, event: CommClosed) -> list[Action]:
         """Note a comm that its client closed: it is not listed from now on (G14)."""
-        self._comms.pop(event.comm_id, None)
-        self._closing.add(event.comm_id)
+        self._comms.closed_by_client(event.comm_id)
         return []
 
     # What the worker says and writes.
@@ -242,11 +198,9 @@ class Transcript:
         if self._greeted and not begun and not report.expected:
             # One that dies before its hello has said so itself, and the next may do better.
             actions.append(self._text(Text(0, "stderr", report.text + "\n")))
-        for comm_id in self._comms:
+        for comm_id in self._comms.clear():
             content = dumps({"comm_id": comm_id, "data": {}})
             actions.append(Publish("comm_close", NO_PARENT, content))
-        self._comms.clear()
-        self._closing.clear()
         self._parents.clear()
         self._forgotten.clear()
         self._cell = self._execution_count = 0
@@ -322,21 +276,17 @@ class Transcript:
         if name not in COMM_TYPES:
             raise TranscriptError(f"{name!r} is no message of a comm")
         if name == "comm_open":
-            self._comms[_string(comm_id)] = _string(target_name)
+            self._comms.opened(_string(comm_id), _string(target_name))
         elif name == "comm_close":
-            self._comms.pop(_string(comm_id), None)
+            self._comms.closed(_string(comm_id))
         return [Publish(name, self._parent(record.number), content, metadata, tuple(buffers))]
 
     def _comm_accepted(self, record: Record) -> list[Action]:
-        comm_id, target_name = map(_string, record.parts)
-        if comm_id not in self._closing:
-            self._comms[comm_id] = target_name
+        self._comms.accepted(*map(_string, record.parts))
         return []
 
     def _comm_forgotten(self, record: Record) -> list[Action]:
-        comm_id = _string(record.parts[0])
-        self._comms.pop(comm_id, None)
-        self._closing.discard(comm_id)
+        self._comms.forgotten(_string(record.parts[0]))
         return []
 
     def _input(self, record: Record) -> list[Action]:

@@ -1,0 +1,52 @@
+"""The one table of open comms (G14). It belongs to the transcript, and so to the IOPub thread."""
+
+from __future__ import annotations
+
+
+class Comms:
+    """Which comms are open, as their clients know it."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, str] = {}  # comm_id to target_name
+        self._closing: set[str] = set()  # closed by a client, and the worker has yet to hear of it
+
+    def __repr__(self) -> str:
+        return f"<Comms: {len(self._open)} open>"
+
+    def opened(self, comm_id: str, target_name: str) -> None:
+        """Note a comm that the worker opened."""
+        self._open[comm_id] = target_name
+
+    def accepted(self, comm_id: str, target_name: str) -> None:
+        """Note a comm that a client opened and that has found its target."""
+        if comm_id not in self._closing:  # or its client has closed it meanwhile
+            self._open[comm_id] = target_name
+
+    def closed(self, comm_id: str) -> None:
+        """Note a comm that the worker closed."""
+        self._open.pop(comm_id, None)
+
+    def closed_by_client(self, comm_id: str) -> None:
+        """Note a comm that its client closed: from now on it is not listed."""
+        self._open.pop(comm_id, None)
+        self._closing.add(comm_id)
+
+    def forgotten(self, comm_id: str) -> None:
+        """Note that the worker has dealt with a client's close."""
+        self._open.pop(comm_id, None)
+        self._closing.discard(comm_id)
+
+    def listed(self, target_name: str | None) -> dict[str, dict[str, str]]:
+        """Give the ``comms`` of a comm_info_reply, of one target or of all."""
+        return {
+            comm_id: {"target_name": target}
+            for comm_id, target in self._open.items()
+            if target_name in (None, target)
+        }
+
+    def clear(self) -> list[str]:
+        """Forget everything, with the worker; give the comms that were open."""
+        comm_ids = list(self._open)
+        self._open.clear()
+        self._closing.clear()
+        return comm_ids

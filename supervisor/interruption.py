@@ -1,0 +1,75 @@
+"""Interrupts, and what happens when nobody hears one (races 16 to 18).
+
+Python code hears an interrupt at once. Native code that neither returns nor listens does not; then
+the cell is told where it is stuck, and a second interrupt, or a while, ends the worker. An
+interrupt that was heard is never escalated: a cell that catches it and saves its work first may
+take its time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .events import Remark
+from .post_mortem import where_stuck
+
+if TYPE_CHECKING:
+    from .events import ToIOPub
+    from .inbox import Inbox
+    from .policy import Policy
+    from .timers import Timers
+    from .worker_process import WorkerProcess
+
+_FOR_STACKS = 0.1
+"""Seconds from asking a worker for its stacks to reading them: nothing marks their end."""
+
+_WHY = (
+    "The cell was interrupted, and the native code that it runs did not listen. "
+    "The interpreter was ended, as announced."
+)
+
+
+class Interruption:
+    """The interrupts of one worker."""
+
+    def __init__(
+        self, process: WorkerProcess, timers: Timers, policy: Policy, to_iopub: Inbox[ToIOPub]
+    ) -> None:
+        self._process = process
+        self._timers = timers
+        self._policy = policy
+        self._to_iopub = to_iopub
+        self._number = 0  # of the newest request that was interrupted
+        self._stuck = 0  # of the request of which it was told that it is stuck
+
+    def interrupt(self, number: int) -> None:
+        """Interrupt the request that runs now."""
+        if self._stuck == number and self._is_deaf(number):
+            self._give_up(number)
+            return
+        self._process.interrupt(number)
+        if self._number != number:  # or an earlier interrupt has set the timers
+            self._number = number
+            self._timers.after(self._policy.stuck_after, lambda: self._ask(number))
+            self._timers.after(self._policy.kill_after, lambda: self._give_up(number))
+
+    def _is_deaf(self, number: int) -> bool:
+        process = self._process
+        return not process.is_dead() and process.running() == number and not process.has_heard()
+
+    def _ask(self, number: int) -> None:
+        if self._is_deaf(number):
+            self._stuck = number
+            self._process.ask_for_stacks()
+            self._timers.after(_FOR_STACKS, self._tell)
+
+    def _tell(self) -> None:
+        if self._is_deaf(self._stuck):
+            policy = self._policy
+            stacks = self._process.read_stacks()
+            text = where_stuck(stacks, policy.stuck_after, policy.kill_after)
+            self._to_iopub.put(Remark(self._stuck, text))
+
+    def _give_up(self, number: int) -> None:
+        if self._is_deaf(number):
+            self._process.end("KernelInterrupted", _WHY)

@@ -1,0 +1,116 @@
+"""The worker as a process: signals to it, and what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import zmq
+
+from ..shared.ledger import Slot
+from ..shared.signals import STACK_SIGNAL
+from . import memory
+from .post_mortem import Ended, Facts
+
+if TYPE_CHECKING:
+    from .events import Worker
+    from .zygote import Zygote
+
+
+class WorkerProcess:
+    """One life of the worker, from its start to its burial. Used by the main thread alone."""
+
+    def __init__(self, worker: Worker, crash: int) -> None:
+        """Take a worker that was started, and our end of its crash pipe."""
+        self.worker = worker
+        self._crash = crash
+        self._buried = False
+        self._ended: Ended | None = None
+        self._last_stack = ""
+        self._kills = memory.read()
+
+    def __repr__(self) -> str:
+        return f"<WorkerProcess {self.worker.generation}, pid {self.worker.pid}>"
+
+    # What it does.
+
+    def is_dead(self) -> bool:
+        """Tell whether its process has ended."""
+        if self._buried:
+            return True
+        poller = zmq.Poller()
+        poller.register(self.worker.pidfd, zmq.POLLIN)
+        return bool(poller.poll(0))
+
+    def running(self) -> int:
+        """Give the number of the request that it has and has not ended; 0 if there is none."""
+        return self.worker.ledger.running()
+
+    def has_heard(self) -> bool:
+        """Tell whether its Python code has heard of every interrupt."""
+        ledger = self.worker.ledger
+        return ledger[Slot.HANDLED] == ledger[Slot.INTERRUPTS]
+
+    # What is done to it.
+
+    def interrupt(self, number: int) -> None:
+        """Interrupt the request of this number, if it still runs when the signal arrives."""
+        ledger = self.worker.ledger
+        ledger[Slot.INTERRUPT] = number
+        ledger[Slot.INTERRUPTS] += 1
+        self.signal(signal.SIGINT)
+
+    def ask_to_leave(self) -> None:
+        """Let it end by itself, interrupting whatever runs."""
+        self.worker.ledger[Slot.LEAVE] = 1
+        if self.running():
+            self.worker.ledger[Slot.INTERRUPTS] += 1
+            self.signal(signal.SIGINT)
+
+    def ask_for_stacks(self) -> None:
+        """Ask for the Python stacks: C code writes them into the crash pipe, whatever runs."""
+        with suppress(ProcessLookupError):
+            os.kill(self.worker.pid, STACK_SIGNAL)
+
+    def read_stacks(self) -> str:
+        """Read what faulthandler wrote, and remember it for the post-mortem."""
+        data = b""
+        with suppress(BlockingIOError):
+            while piece := os.read(self._crash, 1 << 16):
+                data += piece
+        self._last_stack = data.decode("utf-8", "replace")
+        return self._last_stack
+
+    def end(self, ename: str, why: str) -> None:
+        """End it at once; its death is told with this reason, unless it is dead already."""
+        if not self.is_dead():
+            self._ended = Ended(ename, why)
+            self.signal(signal.SIGKILL)
+
+    def signal(self, signum: int) -> None:
+        """Signal its process group: itself, and the children that the user's code has started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.worker.pid, signum)
+
+    def bury(self, zygote: Zygote, *, stopping: bool, successor: bool) -> Facts:
+        """Reap it, with what is left of its group; give what is known of its end."""
+        # Before reaping: a group whose leader was reaped may be another's.
+        self.signal(signal.SIGKILL)
+        exitcode, peak = zygote.reap(self.worker.pid)
+        earlier = self._last_stack if self._ended else ""
+        facts = Facts(
+            exitcode,
+            self.worker.pid,
+            peak,
+            stack=self.read_stacks() or earlier,
+            ended=self._ended,
+            out_of_memory=memory.evidence(self._kills, memory.read()),
+            stopping=stopping,
+            successor=successor,
+        )
+        self._buried = True
+        os.close(self._crash)
+        os.close(self.worker.pidfd)
+        return facts
