@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-_PLAIN = (str, int, float, bool, type(None))
+_KNOWN = (str, int, float, bool, type(None), tuple, frozenset)
 
 
 def dumps(value: object) -> bytes:
@@ -48,8 +48,11 @@ class _OddKeyError(Exception):
 
 def _plain(value: Any) -> object:
     """Turn what msgspec does not know into what it knows: numpy's values, paths and the like."""
-    if isinstance(value, (tuple, frozenset, *_PLAIN)):
+    if type(value) in _KNOWN:
         raise _OddKeyError
+    for base in (str, int, float):
+        if isinstance(value, base):  # a subclass, which numpy's float64 is, too
+            return base(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return b64encode(value).decode()
     for method in ("isoformat", "tolist", "__fspath__"):

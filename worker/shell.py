@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import traceback
 from contextlib import contextmanager
 from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -156,7 +157,13 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         """Show an error. A cell cancelled by an interrupt shows the interrupt."""
         _, error, trace = exc_tuple or sys.exc_info()
         error = self.as_interrupt(error)
-        exc_tuple = (type(error), error, _without_ours(trace))
+        trace = _without_ours(trace)
+        if isinstance(error, BaseExceptionGroup):
+            # IPython prints a group on stderr; clients show as an error what comes as one.
+            lines = traceback.format_exception(type(error), error, trace)
+            self._showtraceback(type(error), error, "".join(lines).rstrip("\n").split("\n"))
+            return
+        exc_tuple = (type(error), error, trace)
         super().showtraceback(exc_tuple, *args, **kwargs)
 
     def as_interrupt(self, error: BaseException | None) -> BaseException | None:
