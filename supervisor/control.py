@@ -143,16 +143,19 @@ class Control:
                     pass
 
     def _misbehaved(self, event: events.Misbehaved) -> None:
-        process = self._process
-        if process is None or process.worker.generation != event.generation:
-            return
         # A death begins with a closed pipe, too, and is then nobody's doing.
         patience = self._deadlines.closed if event.closed else 0.0
-        self._timers.after(patience, lambda: self._end(process, "KernelMisbehaved", event.why))
+        self._end_after(patience, event.generation, "KernelMisbehaved", event.why)
 
-    def _end(self, process: WorkerProcess, ename: str, why: str) -> None:
-        if self._process is process:
-            process.end(ename, why)
+    def _end_after(self, seconds: float, generation: int, ename: str, why: str) -> None:
+        """End a worker after a while, unless it has ended by then."""
+
+        def end() -> None:
+            process = self._process
+            if process is not None and process.worker.generation == generation:
+                process.end(ename, why)
+
+        self._timers.after(seconds, end)
 
     def _do(self, do: Do) -> None:
         match do:
@@ -180,12 +183,10 @@ class Control:
         self._zygote.start(generation)
 
         def too_late() -> None:
-            process = self._process
-            if self._life.state is State.STARTING and process is not None:
+            if self._life.state is State.STARTING and self._life.generation == generation:
                 seconds = self._deadlines.hello
                 why = f"The interpreter was not ready {seconds:g} s after it was started."
-                if process.worker.generation == generation:
-                    process.end("KernelStuck", why)
+                self._end_after(0, generation, "KernelStuck", why)
 
         self._timers.after(self._deadlines.hello, too_late)
 
