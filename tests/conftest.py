@@ -1,0 +1,73 @@
+"""Kernels for tests: one a module for tests that leave it as they found it, or one a test."""
+
+from __future__ import annotations
+
+import pytest
+from frontend import Frontend, kernel
+
+
+class _Shared:
+    """A kernel that tests share as long as none of them fails."""
+
+    def __init__(self, factory):
+        self._factory = factory
+        self._frontend = None
+
+    def get(self):
+        if self._frontend is None:
+            self._frontend = Frontend(self._factory.mktemp("kernel"))
+        return self._frontend
+
+    def give_back(self, *, good):
+        frontend = self._frontend
+        if good:
+            try:
+                frontend.settle()
+            except BaseException:
+                self._drop()
+                raise
+        else:
+            self._drop()
+
+    def _drop(self):
+        frontend, self._frontend = self._frontend, None
+        frontend.give_up()
+
+    def end(self):
+        if self._frontend is not None:
+            frontend, self._frontend = self._frontend, None
+            try:
+                frontend.finish_kernel()
+            except BaseException:
+                frontend.give_up()
+                raise
+
+
+@pytest.fixture(scope="module")
+def shared_kernel(tmp_path_factory):
+    shared = _Shared(tmp_path_factory)
+    yield shared
+    shared.end()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if call.when == "call":
+        item.failed_call = report.failed
+    return report
+
+
+@pytest.fixture
+def frontend(shared_kernel, request):
+    """The strict client of a kernel that the module's tests share; silent again after each."""
+    frontend = shared_kernel.get()
+    yield frontend
+    shared_kernel.give_back(good=not getattr(request.node, "failed_call", True))
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """The strict client of a kernel of the test's own."""
+    with kernel(tmp_path / "kernel") as frontend:
+        yield frontend

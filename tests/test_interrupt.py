@@ -1,0 +1,505 @@
+"""Interrupts (G27 to G30): they act on what runs when they are received, or on nothing."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import pytest
+from frontend import Gate, merged
+
+SETUP = """
+import asyncio, ctypes, os, re, signal, subprocess, sys, threading, time
+from comm import create_comm
+"""
+
+
+@pytest.fixture(autouse=True)
+def _setup(frontend):
+    assert frontend.run(SETUP) == []
+
+
+def recv_pair(frontend, request, msg_type="interrupt_reply"):
+    """Receive the pair and the reply of a control request."""
+    frontend.recv_busy(request)
+    frontend.recv_idle(request)
+    frontend.recv_reply(request, msg_type=msg_type, channel="control")
+
+
+def interrupt(frontend):
+    """Interrupt, and receive the pair and the reply of that."""
+    recv_pair(frontend, frontend.interrupt())
+
+
+def recv_both(frontend, parent, request):
+    """Receive the rest of a request that runs, and the pair of a control request, in any order.
+
+    Gives the entries of the former, without its idle.
+    """
+    own, pair = [], []
+    while ("status", "idle") not in own or ("status", "idle") not in pair:
+        message = frontend.recv("iopub")
+        assert message.parent_id in (parent, request), message
+        assert ("status", "idle") not in own or message.parent_id == request
+        (own if message.parent_id == parent else pair).append(message.entry)
+    assert pair == [("status", "busy"), ("status", "idle")]
+    return merged(own[:-1])
+
+
+def hit(frontend, parent):
+    """Interrupt a cell that runs; it ends as error KeyboardInterrupt. Give its text before that."""
+    request = frontend.interrupt()
+    *texts, error = recv_both(frontend, parent, request)
+    assert error == ("error", "KeyboardInterrupt")
+    reply = frontend.recv_reply(parent, "error")
+    assert reply["ename"] == "KeyboardInterrupt"
+    frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
+    return texts
+
+
+ENDLESS = {
+    "a loop": "while True: pass",
+    "a sleep": "time.sleep(1000)",
+    "an await": "await asyncio.sleep(1000)",
+    "an await of a future": "await asyncio.get_running_loop().create_future()",
+    "a loop of awaits": "while True: await asyncio.sleep(0)",
+    "a print loop": "while True: print('x' * 100)",
+    "a loop of writes": "while True: os.write(1, b'x' * 100)",
+    "a display loop": "while True: sys.stderr.write('x')",
+    "a child": "subprocess.run(['sleep', '1000'])",
+    "a regex": "re.match('(a+)+b', 'a' * 200)",
+    "a lock": "lock = threading.Lock(); lock.acquire(); lock.acquire()",
+    "a thread": "t = threading.Event(); t.wait()",
+    "a read": "r, w = os.pipe(); os.read(r, 1)",
+    "gathered tasks": "await asyncio.gather(*[asyncio.sleep(1000) for _ in range(3)])",
+    "a context": "with open('/dev/null'):\n try:\n  time.sleep(1000)\n finally:\n  print('end')",
+}
+
+
+class TestCells:
+    @pytest.mark.parametrize("case", ENDLESS)
+    def test_an_endless_cell_ends_as_keyboard_interrupt(self, frontend, case):
+        """G29: whatever it is doing; the next cell runs in the same interpreter."""
+        pid = frontend.worker_pid()
+        parent = frontend.execute(f"print('held')\n{ENDLESS[case]}")
+        frontend.recv_begin(parent)
+        message = frontend.recv("iopub", "stream", parent)
+        assert message.content["text"].startswith("held\n")
+        hit(frontend, parent)
+        assert frontend.worker_pid() == pid
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "!echo held; sleep 1000",
+            "%%bash\necho held; sleep 1000",
+            "os.system('echo held; sleep 1000')",
+        ],
+    )
+    def test_a_shell_command_is_ended(self, frontend, code):
+        """G29: the child gets the interrupt; what becomes of the cell is IPython's and libc's rule.
+
+        system() ignores SIGINT while it waits, %%bash raises CalledProcessError, ! prints ^C.
+        """
+        pid = frontend.worker_pid()
+        parent = frontend.execute(code)
+        frontend.recv_begin(parent)
+        assert frontend.recv("iopub", "stream", parent).content["text"].strip() == "held"
+        request = frontend.interrupt()
+        recv_both(frontend, parent, request)
+        frontend.recv("shell", "execute_reply", parent)
+        frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
+        assert frontend.worker_pid() == pid
+
+    def test_the_words_of_an_interrupted_cell_are_not_lost(self, frontend):
+        """G28, G29: what it printed before, and in its own clean-up, is there and in order."""
+        code = (
+            "print('a', flush=True)\ntry: time.sleep(1000)\nfinally: print('b'); os.write(1, b'c')"
+        )
+        parent = frontend.execute(code)
+        frontend.recv_begin(parent)
+        frontend.recv_stream("stdout", "a\n", parent)
+        assert hit(frontend, parent) == [("stdout", "b\nc")]
+
+    def test_queued_cells_are_aborted(self, frontend):
+        """G29, G11: an interrupt is an error; what is queued behind it is not run."""
+        parent = frontend.execute("print('held'); time.sleep(1000)")
+        queued = [frontend.execute("never") for _ in range(3)]
+        frontend.recv_begin(parent)
+        frontend.recv_stream("stdout", "held\n", parent)
+        frontend.arrived()
+        request = frontend.interrupt()
+        others = frontend.recv_until_idle(parent, others=True)
+        assert [m.entry for m in others if m.parent_id == parent] == [
+            ("error", "KeyboardInterrupt")
+        ]
+        frontend.recv_reply(parent, "error")
+        rest = [m for m in others if m.parent_id != parent]
+        while len(rest) < 2 * len(queued) + 2:
+            rest.append(frontend.recv("iopub"))
+        pairs = [(m.parent_id, m.entry[1]) for m in rest]
+        assert [pair for pair in pairs if pair[0] == request] == [
+            (request, "busy"),
+            (request, "idle"),
+        ]
+        assert [pair for pair in pairs if pair[0] != request] == [
+            (cell, state) for cell in queued for state in ("busy", "idle")
+        ]
+        for cell in queued:
+            frontend.recv_reply(cell, "aborted")
+        frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
+
+    def test_children_in_the_group_get_it_too(self, frontend):
+        """G29: a child is ended by the same interrupt; one in its own session is not."""
+        code = """
+child = subprocess.Popen(['sleep', '1000'])
+other = subprocess.Popen(['sleep', '1000'], start_new_session=True)
+print('held'); child.wait()
+"""
+        parent = frontend.execute(code)
+        frontend.recv_begin(parent)
+        frontend.recv_stream("stdout", "held\n", parent)
+        hit(frontend, parent)
+        # Popen.wait() may lose the status to the interrupt, and then says 0.
+        assert frontend.run("child.wait() in (-2, 0), other.poll()") == [("result", "(True, None)")]
+        assert frontend.run("other.kill(); other.wait()") == [("result", "-9")]
+
+    def test_a_cell_may_deal_with_it(self, frontend):
+        """G28: a cell that catches KeyboardInterrupt goes on and ends well."""
+        code = "try:\n print('held'); time.sleep(1000)\nexcept KeyboardInterrupt: print('caught')"
+        parent = frontend.execute(code)
+        frontend.recv_begin(parent)
+        frontend.recv_stream("stdout", "held\n", parent)
+        request = frontend.interrupt()
+        assert recv_both(frontend, parent, request) == [("stdout", "caught\n")]
+        frontend.recv_reply(parent)
+        frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
+
+    def test_a_cell_s_own_handler_is_its_own_while_it_runs(self, frontend):
+        """G28: signal.signal in a cell works there, and the next cell can be interrupted again."""
+        code = """
+asked = threading.Event()
+signal.signal(signal.SIGINT, lambda *_: asked.set())
+print('held')
+while not asked.is_set(): time.sleep(0.01)
+print('asked')
+"""
+        parent = frontend.execute(code)
+        frontend.recv_begin(parent)
+        frontend.recv_stream("stdout", "held\n", parent)
+        request = frontend.interrupt()
+        assert recv_both(frontend, parent, request) == [("stdout", "asked\n")]
+        frontend.recv_reply(parent)
+        frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
+        parent = frontend.execute("print('held'); time.sleep(1000)")
+        frontend.recv_begin(parent)
+        frontend.recv_stream("stdout", "held\n", parent)
+        hit(frontend, parent)
+
+    def test_a_signal_by_somebody_else_interrupts_what_runs(self, frontend):
+        """G29: kill -INT of the worker, as a script or a client that knows the pid does it."""
+        pid = frontend.worker_pid()
+        parent = frontend.execute("print('held'); time.sleep(1000)")
+        frontend.recv_begin(parent)
+        frontend.recv_stream("stdout", "held\n", parent)
+        os.kill(pid, signal.SIGINT)
+        frontend.recv_error(parent, "KeyboardInterrupt")
+        frontend.recv_idle(parent)
+        frontend.recv_reply(parent, "error")
+
+    def test_the_supervisor_s_group_may_be_signalled(self, frontend):
+        """G28, race 20: SIGINT to the supervisor's group, as some clients send, costs nothing."""
+        os.killpg(frontend.kernel.pid, signal.SIGINT)
+        assert frontend.run("1") == [("result", "1")]
+
+
+class TestOtherRequests:
+    def test_a_comm_handler(self, frontend):
+        """G29: a handler that never returns can be interrupted; the kernel goes on."""
+        code = """
+comm = create_comm(target_name='t', comm_id='c')
+@comm.on_msg
+def _(message): print('held'); time.sleep(1000)
+"""
+        assert frontend.run(code) == [("comm_open", {})]
+        parent = frontend.send("shell", "comm_msg", {"comm_id": "c", "data": {}})
+        frontend.recv_busy(parent)
+        frontend.recv_stream("stdout", "held\n", parent)
+        request = frontend.interrupt()
+        assert {kind for kind, _ in recv_both(frontend, parent, request)} <= {"stderr"}
+        frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
+        assert frontend.run("comm.close()") == [("comm_close", {})]
+
+    def test_a_completion(self, frontend):
+        """G29, G9: the request gets its one reply all the same."""
+        code = """
+class Slow:
+    def __dir__(self): print('held'); time.sleep(1000)
+slow = Slow()
+"""
+        assert frontend.run(code) == []
+        parent = frontend.send("shell", "complete_request", {"code": "slow.", "cursor_pos": 5})
+        frontend.recv_busy(parent)
+        frontend.recv_stream("stdout", "held\n", parent)
+        request = frontend.interrupt()
+        recv_both(frontend, parent, request)
+        frontend.recv("shell", "complete_reply", parent)
+        frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
+
+
+class TestIdle:
+    def test_an_idle_worker_ignores_interrupts(self, frontend):
+        """G28: a manager sends one before every shutdown; nothing happens, and nothing is kept."""
+        pid = frontend.worker_pid()
+        for _ in range(20):
+            interrupt(frontend)
+        os.kill(pid, signal.SIGINT)
+        os.killpg(pid, signal.SIGINT)
+        assert frontend.run("1 + 1") == [("result", "2")]
+        assert frontend.worker_pid() == pid
+
+    def test_a_background_task_is_not_interrupted(self, frontend, tmp_path):
+        """G27, G28: between cells no request runs, whatever tasks and threads do."""
+        code = """
+asked, n = asyncio.Event(), 0
+async def work():
+    global n
+    while not asked.is_set():
+        n += 1
+        await asyncio.sleep(0)
+task = asyncio.create_task(work())
+"""
+        assert frontend.run(code) == []
+        for _ in range(50):
+            interrupt(frontend)
+        assert frontend.run("asked.set(); await task; n > 0") == [("result", "True")]
+
+    def test_an_interrupt_between_a_cell_and_the_next_is_forgotten(self, frontend):
+        """G27: sent when nothing runs, it hits none of the cells that follow at once."""
+        for i in range(100):
+            request = frontend.interrupt()
+            frontend.recv("control", "interrupt_reply", request)
+            parent = frontend.execute(f"print({i})")
+            frontend.recv_busy(request)
+            frontend.recv_idle(request)
+            assert frontend.finish(parent) == [("stdout", f"{i}\n")]
+
+
+class TestBorder:
+    def test_an_interrupt_never_hits_a_later_request(self, frontend, tmp_path):
+        """G27: 200 interrupts swept across the border of two queued cells.
+
+        A cell can only be hit by an interrupt that was not yet answered when the cell before it
+        was over: what Control answers before idle(P) was received before Q was given away.
+        """
+        rng = random.Random(27)
+        gate = Gate(tmp_path)
+        hits = {"P": 0, "Q": 0, "nothing": 0}
+        for _ in range(200):
+            first = frontend.execute(f"{gate.wait};", stop_on_error=False)
+            second = frontend.execute("for i in range(20_000): pass", stop_on_error=False)
+            frontend.recv_begin(first)
+            gate.open()
+            until = time.perf_counter() + rng.uniform(0, 0.003)
+            while time.perf_counter() < until:
+                pass
+            request = frontend.interrupt()
+            story = []
+            while sum(entry[1:] == ("status", "idle") for entry in story) < 3:
+                message = frontend.recv("iopub")
+                names = {first: "P", second: "Q", request: "I"}
+                story.append((names[message.parent_id], *message.entry))
+            hit = [who for who, kind, _ in story if kind == "error"]
+            assert len(hit) <= 1, story
+            for who, parent in (("P", first), ("Q", second)):
+                told = [] if who not in hit else [(who, "error", "KeyboardInterrupt")]
+                own = [entry for entry in story if entry[0] == who]
+                if who == "Q":
+                    assert own.pop(0) == ("Q", "status", "busy"), story
+                    if told and own[0] == told[0]:
+                        pass  # hit before its first bytecode: it never had an input
+                    else:
+                        assert own.pop(0)[1] == "input", story
+                assert own == [*told, (who, "status", "idle")], story
+                reply = frontend.recv("shell", "execute_reply", parent).content
+                assert reply["status"] == ("error" if told else "ok"), story
+            if hit == ["Q"]:
+                answered = story.index(("I", "status", "idle"))
+                assert story.index(("P", "status", "idle")) < answered, story
+            hits[hit[0] if hit else "nothing"] += 1
+            frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
+        assert hits["P"], f"the sweep missed the border: {hits}"
+        assert hits["Q"] + hits["nothing"], f"the sweep missed the border: {hits}"
+
+    def test_an_interrupt_at_the_first_bytecode_acts(self, frontend):
+        """G27, race 17: received as soon as the cell is busy, it is never lost."""
+        for _ in range(50):
+            parent = frontend.execute("while True: pass")
+            frontend.recv_busy(parent)
+            frontend.recv_input(parent)
+            hit(frontend, parent)
+
+    def test_an_interrupt_right_behind_a_request_acts_on_it_or_on_nothing(self, frontend):
+        """G27: sent together with the cell, it comes before the cell begins, or acts on it."""
+        for _ in range(50):
+            parent = frontend.execute("for i in range(20_000): pass", stop_on_error=False)
+            request = frontend.interrupt()
+            entries = []
+            while sum(entry[1:] == ("status", "idle") for entry in entries) < 2:
+                message = frontend.recv("iopub")
+                entries.append((message.parent_id, *message.entry))
+            errors = [entry for entry in entries if entry[1] == "error"]
+            assert errors in ([], [(parent, "error", "KeyboardInterrupt")])
+            frontend.recv_reply(parent, "error" if errors else "ok")
+            frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
+            assert frontend.run("1") == [("result", "1")]
+
+
+class TestRecords:
+    def test_big_displays_under_interrupts_are_whole(self, frontend):
+        """G28: interrupts at random moments of 1 MB displays; each one is whole, in order."""
+        rng = random.Random(28)
+        pid = frontend.worker_pid()
+        code = """
+from IPython.display import display
+for i in range(10_000): display({'text/plain': f'{i}' + 'x' * 1_000_000}, raw=True)
+"""
+        for _ in range(20):
+            parent = frontend.execute(code)
+            frontend.recv_begin(parent)
+            count = rng.randrange(1, 6)
+            for i in range(count):
+                frontend.recv_display(parent, f"{i}" + "x" * 1_000_000)
+            request, errors, idles = frontend.interrupt(), 0, set()
+            while idles != {parent, request}:
+                message = frontend.recv("iopub")
+                if message.type == "display_data":
+                    assert not errors
+                    assert message.content["data"]["text/plain"] == f"{count}" + "x" * 1_000_000
+                    count += 1
+                elif message.type == "error":
+                    assert message.entry == ("error", "KeyboardInterrupt")
+                    errors += 1
+                elif message.content["execution_state"] == "idle":
+                    idles.add(message.parent_id)
+            assert errors == 1
+            frontend.recv_reply(parent, "error")
+            frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
+        assert frontend.worker_pid() == pid
+
+    def test_a_hail_of_signals_costs_no_text(self, frontend):
+        """G28: 300 SIGINTs into a cell that catches them and prints; each line is whole, in order.
+
+        A line may be missing where the interrupt came before its record was begun.
+        """
+        pid = frontend.worker_pid()
+        code = """
+def talk():
+    global n
+    while not asked:
+        n += 1
+        sys.stdout.write(f'{n}\\n')
+def carry_on():
+    try: talk()
+    except KeyboardInterrupt: pass
+n, asked = 0, []
+signal.signal(signal.SIGUSR1, lambda *_: asked.append(1))
+while not asked:
+    try: carry_on()
+    except KeyboardInterrupt: pass
+"""
+        for _ in range(5):
+            parent = frontend.execute(code)
+            frontend.recv_begin(parent)
+            entries = []
+            for _ in range(60):
+                # One signal for each message; a signal may hit the one line that catches nothing.
+                entries.append(frontend.recv("iopub").entry)
+                if entries[-1][0] == "error":
+                    break
+                os.kill(pid, signal.SIGINT)
+            os.kill(pid, signal.SIGUSR1)
+            while entries[-1] != ("status", "idle"):
+                message = frontend.recv("iopub")
+                assert message.parent_id == parent
+                entries.append(message.entry)
+            reply = frontend.recv("shell", "execute_reply", parent).content
+            *texts, _ = entries
+            if reply["status"] == "error":
+                assert texts.pop() == ("error", "KeyboardInterrupt")
+            assert {kind for kind, _ in texts} == {"stdout"}
+            numbers = [int(line) for line in "".join(text for _, text in texts).splitlines()]
+            assert numbers == sorted(set(numbers))
+            assert frontend.run("signal.signal(signal.SIGUSR1, signal.SIG_IGN);") == []
+        assert frontend.worker_pid() == pid
+
+
+class TestInput:
+    def test_an_interrupt_raises_in_input(self, frontend):
+        """G30: error KeyboardInterrupt; the late reply is dropped; the next input gets its own."""
+        parent = frontend.execute("input('first')", allow_stdin=True)
+        frontend.recv_begin(parent)
+        first = frontend.recv("stdin", "input_request", parent)
+        hit(frontend, parent)
+        frontend.send_input("late", first)
+        parent = frontend.execute("input('second')", allow_stdin=True)
+        frontend.recv_begin(parent)
+        second = frontend.recv("stdin", "input_request", parent)
+        frontend.send_input("late, too", first)
+        frontend.send_input("in time", second)
+        frontend.recv_result(parent, "'in time'")
+        frontend.recv_idle(parent)
+        frontend.recv_reply(parent)
+
+    def test_a_cell_may_ask_again_after_an_interrupt(self, frontend):
+        """G30: two prompts in a cell, the first interrupted; the late answer is nobody's."""
+        code = """
+try: input('first')
+except KeyboardInterrupt: pass
+input('second')
+"""
+        parent = frontend.execute(code, allow_stdin=True)
+        frontend.recv_begin(parent)
+        first = frontend.recv("stdin", "input_request", parent)
+        interrupt(frontend)
+        second = frontend.recv("stdin", "input_request", parent)
+        assert second.content["prompt"] == "second"
+        frontend.send_input("late", first)
+        frontend.send_input("in time", second)
+        frontend.recv_result(parent, "'in time'")
+        frontend.recv_idle(parent)
+        frontend.recv_reply(parent)
+
+
+class TestStuck:
+    def test_a_second_interrupt_ends_what_ignores_the_first(self, frontend, tmp_path):
+        """G29, race 18: C code that holds the GIL and never looks at signals can still be stopped.
+
+        The first interrupt is told on stderr once it has not been taken for a while; the second
+        then ends the worker, and the cell says so as a crash does.
+        """
+        code = "import itertools; print('held'); max(itertools.repeat(1))"
+        parent = frontend.execute(code)
+        frontend.recv_begin(parent)
+        frontend.recv_stream("stdout", "held\n", parent)
+        interrupt(frontend)
+        remark = frontend.recv("iopub", "stream", parent)
+        assert remark.content["name"] == "stderr"
+        request = frontend.interrupt()
+        assert recv_both(frontend, parent, request)[-1] == ("error", "KernelInterrupted")
+        frontend.recv_reply(parent, "error")
+        frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
+        assert frontend.run("1") == [("result", "1")]
+
+
+def test_held_cells_can_be_let_go(frontend, tmp_path):
+    """G27: an interrupt after a cell is over leaves the next one alone."""
+    gate = Gate(tmp_path)
+    parent = frontend.hold(gate)
+    gate.open()
+    frontend.recv_idle(parent)
+    interrupt(frontend)
+    frontend.recv_reply(parent)
+    assert frontend.run("1") == [("result", "1")]

@@ -1,0 +1,576 @@
+"""A kernel in miniature, in every order in which things can happen.
+
+Around the real transcript, queue, lifecycle, frames and records stand small models of what is not
+pure: clients, the threads of the supervisor, a worker with its threads and children, death, the
+clock. Each is a generator that yields wherever somebody else may come in between; what it yields
+is what it waits for (None: for nothing).
+
+``every_schedule`` runs such a world again and again until every order of steps was tried. Two
+schedules that lead to the same state, everything that was said until then included, go on alike,
+so only the first of them is followed. The state of a world is what its objects and its generators'
+frames hold; none of them has to say what matters.
+"""
+
+from __future__ import annotations
+
+import json
+from codecs import IncrementalDecoder
+from collections import deque
+from dataclasses import replace
+from itertools import chain, count, repeat
+from types import FunctionType, GeneratorType
+from typing import NamedTuple
+
+from bulkhead_kernel.shared import frames, records
+from bulkhead_kernel.shared.records import Kind
+from bulkhead_kernel.supervisor import events
+from bulkhead_kernel.supervisor.events import FOR_THE_WORKER, Request
+from bulkhead_kernel.supervisor.lifecycle import Do, Event, Lifecycle, State
+from bulkhead_kernel.supervisor.post_mortem import STOPPED, gave_up
+from bulkhead_kernel.supervisor.queue import Queue, Turn
+from bulkhead_kernel.supervisor.transcript import (
+    Publish,
+    TellControl,
+    TellShell,
+    Transcript,
+    TranscriptError,
+    reply_type,
+)
+from telling import CRASH, STOPPING, message, tell
+
+OK = b'{"status":"ok"}'
+
+
+def every_schedule(build):
+    """Give the world that ``build`` makes at the end of each of its schedules."""
+    known, prefix = set(), ()
+    while prefix is not None:
+        world, taken = build(), []
+        for choice in chain(prefix, repeat(0)):
+            ready = [part for part in world.parts if part.ready()]
+            if not ready:
+                yield world
+                break
+            taken.append((choice, len(ready)))
+            ready[choice].step()
+            if len(taken) >= len(prefix):
+                if (state := world.state()) in known:
+                    break
+                known.add(state)
+        prefix = _next(taken)
+
+
+def _next(taken):
+    """Give the choices of the schedule after this one; None if this was the last."""
+    while taken:
+        choice, available = taken.pop()
+        if choice + 1 < available:
+            return (*(before for before, _ in taken), choice + 1)
+    return None
+
+
+class Part:
+    """Something that runs by itself, one step at a time."""
+
+    def __init__(self, name, life):
+        self.name = name
+        self.life = life
+        self._waits_for = None
+        self.over = False
+
+    def __repr__(self):
+        return f"<{self.name}>"
+
+    def ready(self):
+        return not self.over and (self._waits_for is None or bool(self._waits_for()))
+
+    def step(self):
+        try:
+            self._waits_for = next(self.life)
+        except StopIteration:
+            self.over = True
+
+    def end(self):
+        self.over = True
+
+
+class Box:
+    """An inbox, or a socket: first in, first out."""
+
+    def __init__(self):
+        self.items = []
+
+    def put(self, item):
+        self.items.append(item)
+
+    def drain(self):
+        items, self.items = self.items, []
+        return items
+
+
+class Written(NamedTuple):
+    """Something that a worker, a thread or a child of it has written, whole."""
+
+    sender: str
+    what: str  # as ``telling`` names it, without parent: one letter for text
+    parents: frozenset[str]  # one of which it has to be published with
+    generation: int
+
+
+class Worker:
+    """One life of the worker: its pipes, and what it has written."""
+
+    def __init__(self, generation):
+        self.generation = generation
+        self.requests = []
+        self.records = bytearray()
+        self.captured = {1: bytearray(), 2: bytearray()}
+        self.counts = {1: 0, 2: 0}
+        self.parts = []
+        self.running = ""
+        self.cell = "-"
+        self.dead = False
+
+    def __hash__(self):
+        return self.generation
+
+    def __eq__(self, other):
+        return self.generation == other.generation
+
+    def die(self):
+        self.dead = True
+        for part in self.parts:
+            part.end()
+
+
+class World:
+    """Everything that there is, made anew for each schedule.
+
+    ``cells`` says what the worker does for each request (by msg_id), ``clients`` what each client
+    does; see ``_do`` and ``_client`` for the words. ``deaths`` is how often a worker may die, at
+    any moment. With ``torn``, others may come in between the halves of a record. With ``cold``, the
+    start of the first worker is part of what is tried.
+    """
+
+    def __init__(self, cells, *clients, deaths=0, torn=False, shutdown=False, cold=False):
+        self.transcript = Transcript()
+        self.told = []  # all that IOPub has done, in words
+        self.replies = []  # all that Shell has sent, in words
+        self.written = []
+        self.deaths = []  # (generation, msg_id of the request that ran, or "")
+        self.arrived = []  # messages, as Shell has received them
+        self.aborts = []  # what had arrived whenever Shell was told to abort what waits
+        self.now = 1.0
+        self.torn = torn
+        self.socket, self.to_iopub, self.to_shell, self.to_control = Box(), Box(), Box(), Box()
+        self.worker = None
+        self.life, self._why = Lifecycle(), None  # Control's
+        self._cells = cells
+        self._attached, self._listening, self._decoder = None, False, None  # IOPub's
+        self._queue, self._offered, self._numbers = Queue(), None, count(1)  # Shell's
+        self.parts = []
+        self._add("iopub", self._iopub())
+        self._add("shell", self._shell())
+        self._add("control", self._control())
+        self._add("clock", self._clock())
+        if not cold:
+            self._warm_up()
+        for steps in clients:
+            self._add(f"client of {steps[0]}", self._client(steps))
+        if deaths:
+            self._add("fate", self._fate(deaths))
+        if shutdown:
+            self._add("operator", self._operator())
+
+    def _warm_up(self):
+        """Let the worker start, and everybody rest."""
+        while ready := [part for part in self.parts if part.ready()]:
+            ready[0].step()
+        assert self.told == ["starting -", "hello 1"]
+
+    def _add(self, name, life):
+        self.parts.append(part := Part(name, life))
+        return part
+
+    def state(self):
+        """Give a number for all that was and that can still make a difference."""
+        return hash(_frozen(vars(self), self.now, {}))
+
+    # Outside.
+
+    def _client(self, steps):
+        """Do one thing after another: send a message, or wait until something was seen."""
+        for step in steps:
+            word, _, rest = step.partition(" ")
+            if word == "see":
+                yield lambda rest=rest: rest in self.told
+            elif word == "get":
+                yield lambda rest=rest: any(line.split()[1] == rest for line in self.replies)
+            else:
+                yield
+                msg_id, _, comm_id = rest.partition(" ")
+                content = json.dumps({"comm_id": comm_id}).encode() if comm_id else b"{}"
+                if word in ("comm_info_request", "comm_close"):
+                    self.told.append(f"({word} {rest})")
+                self.socket.put(message(msg_id, word, content))
+
+    def _clock(self):
+        """Let time pass while text waits."""
+        while True:
+            yield lambda: self.transcript.streams.wait(self.now)
+            self.now += 1.0
+
+    def _fate(self, deaths):
+        for _ in range(deaths):
+            yield lambda: self.worker is not None and not self.worker.dead
+            self._kill()
+
+    def _kill(self):
+        self.deaths.append((self.worker.generation, self.worker.running))
+        self.worker.die()
+
+    def _operator(self):
+        """Ask the kernel to end; whatever runs is ended some time later."""
+        yield
+        self.to_control.put(events.Signalled("SIGTERM"))
+        yield lambda: self.life.stopping and self.worker is not None and not self.worker.dead
+        self._kill()
+
+    # The worker.
+
+    def _spawn(self, generation):
+        self.worker = worker = Worker(generation)
+        self._start(worker, f"worker {generation}", self._work(worker))
+        self.to_iopub.put(events.Attach(worker))
+
+    def _start(self, worker, name, life):
+        worker.parts.append(self._add(name, life))
+
+    def _work(self, worker):
+        yield
+        yield from self._send(worker, Kind.HELLO, 0)
+        while True:
+            yield lambda: worker.requests
+            request = worker.requests.pop(0)
+            msg_id, msg_type = request.message.msg_id, request.message.msg_type
+            yield from self._send(worker, Kind.BEGIN, request.number, b"1", b"")
+            worker.running = msg_id
+            if msg_type == "execute_request":
+                worker.cell = msg_id
+            failed = False
+            for words in self._cells.get(msg_id, ()):
+                yield
+                failed |= words == "fail"
+                yield from self._do(worker, "main", request, words)
+            yield
+            content = b'{"status":"error"}' if failed else OK
+            name = reply_type(msg_type).encode()
+            flag = b"1" if failed else b"0"
+            yield from self._send(
+                worker, Kind.DONE, request.number, b"1", flag, name, content, b"{}"
+            )
+            worker.running = ""
+
+    def _later(self, worker, sender, request, words):
+        """Be a thread or a child that the request has left behind."""
+        yield
+        yield from self._do(worker, sender, request, words)
+
+    def _do(self, worker, sender, request, words):
+        """Do what one line of a cell says."""
+        verb, _, what = words.partition(" ")
+        number, msg_id = request.number, request.message.msg_id
+        if verb in ("thread", "child"):
+            self._start(worker, words, self._later(worker, words, request, what))
+        elif verb == "write":  # a byte to descriptor 1, as C code and children do
+            worker.captured[1] += what.encode()
+            worker.counts[1] += len(what)
+            owner = {worker.running or worker.cell}
+            self.written.append(Written(sender, what, frozenset(owner), worker.generation))
+        elif verb in ("print", "warn"):
+            kind = Kind.STDOUT if verb == "print" else Kind.STDERR
+            yield from self._send(worker, kind, number, what.encode())
+            self._note_written(worker, sender, what, msg_id)
+        elif verb == "show":
+            yield from self._send(worker, Kind.PUBLISH, number, what.encode(), b"{}", b"{}")
+            self._note_written(worker, sender, what, msg_id)
+        elif verb in ("comm_open", "comm_msg", "comm_close"):
+            content = json.dumps({"comm_id": what}).encode()
+            yield from self._send(
+                worker, Kind.COMM, number, what.encode(), b"t", verb.encode(), content, b"{}"
+            )
+            self._note_written(worker, sender, f"{verb} {what}", msg_id)
+        elif verb == "accept":
+            yield from self._send(worker, Kind.COMM_ACCEPTED, 0, what.encode(), b"t")
+        elif verb == "forget":
+            yield from self._send(worker, Kind.COMM_FORGOTTEN, 0, what.encode())
+        elif verb == "garbage":
+            worker.records += b"this is no frame"
+        else:
+            assert verb == "fail", verb
+
+    def _note_written(self, worker, sender, what, msg_id):
+        self.written.append(Written(sender, what, frozenset({msg_id}), worker.generation))
+
+    def _send(self, worker, kind, number, *parts):
+        """Write a record: count what stands before it, then write it, perhaps not in one go."""
+        marks = (worker.counts[1], worker.counts[2])
+        frame = b"".join(records.encode(kind, number, parts, marks))
+        if self.torn:
+            yield
+            worker.records += frame[:20]
+            yield
+            frame = frame[20:]
+        worker.records += frame
+
+    # The threads of the supervisor: what they do besides asking the pure objects.
+
+    def _iopub(self):
+        self._perform(self.transcript.starting())
+        while True:
+            yield lambda: self.to_iopub.items or self._due() or self._pipes_ready()
+            yield from self._iopub_step()
+            self._perform(self.transcript.due(self.now))
+
+    def _iopub_step(self):
+        worker, transcript = self._attached, self.transcript
+        dead, found, payloads = worker is not None and worker.dead, False, []
+        if worker is not None:
+            for descriptor, pipe in worker.captured.items():
+                if pipe:
+                    found = True
+                    self._capture(worker, descriptor, len(pipe))
+                    yield
+            payloads = self._read_records(worker)
+            if payloads:
+                yield
+        for event in self.to_iopub.drain():
+            self._perform(self._hear(event))
+        try:
+            for payload in payloads:
+                record = records.decode(payload)
+                for descriptor, size in enumerate(transcript.missing(record), 1):
+                    self._capture(worker, descriptor, size)
+                self._perform(transcript.record(record))
+        except (records.RecordError, TranscriptError):
+            self._distrust("it talked nonsense")
+        if found:
+            self._perform(transcript.settle())
+        if dead and not found and not payloads:
+            self._attached = None
+            self.to_control.put(events.Drained(worker.generation))
+
+    def _due(self):
+        return self.transcript.streams.wait(self.now) == 0.0
+
+    def _pipes_ready(self):
+        worker = self._attached
+        return worker is not None and (
+            worker.dead or any(worker.captured.values()) or (self._listening and worker.records)
+        )
+
+    def _capture(self, worker, descriptor, size):
+        pipe = worker.captured[descriptor]
+        data = bytes(pipe[:size])
+        assert len(data) == size, "a mark counts what was written"
+        del pipe[:size]
+        if data:
+            self.transcript.captured(descriptor, data)
+
+    def _read_records(self, worker):
+        payloads = []
+        if self._listening:
+            data = bytes(worker.records)
+            del worker.records[:]
+            try:
+                payloads += self._decoder.feed(data)
+            except frames.FrameError:
+                self._distrust("it scribbled")
+        return payloads
+
+    def _distrust(self, why):
+        if self._listening:
+            self._listening = False
+            self.to_control.put(events.Misbehaved(self._attached.generation, why))
+
+    def _hear(self, event):
+        transcript = self.transcript
+        match event:
+            case events.Attach(worker):
+                self._attached, self._listening = worker, True
+                self._decoder = frames.Decoder()
+                return transcript.attach(worker.generation)
+            case events.Sent():
+                return transcript.sent(event)
+            case events.Answer():
+                return transcript.answer(event)
+            case events.Abort():
+                return transcript.abort(event)
+            case events.Refuse():
+                return transcript.refuse(event)
+            case events.CommInfo():
+                return transcript.comm_info(event)
+            case events.CommClosed():
+                return transcript.comm_closed(event)
+            case events.Died(generation, why):
+                return transcript.died(generation, why)
+        raise AssertionError(event)
+
+    def _perform(self, actions):
+        for action, words in zip(actions, tell(actions), strict=True):
+            self.told.append(words)
+            if isinstance(action, TellShell):
+                self.to_shell.put(action.event)
+            elif isinstance(action, TellControl):
+                self.to_control.put(action.event)
+            else:
+                assert isinstance(action, Publish)
+
+    def _shell(self):
+        while True:
+            yield lambda: self.to_shell.items or self.socket.items
+            if self.to_shell.items:
+                for event in self.to_shell.drain():
+                    self._obey(event)
+                yield
+            self._receive()
+            while (turn := self._queue.next()) is not None:
+                match turn:
+                    case Turn.ABORT, request:
+                        self.to_iopub.put(events.Abort(request))
+                    case Turn.REFUSE, request:
+                        self.to_iopub.put(events.Refuse(request, self._queue.refusing))
+                    case Turn.SEND, request:
+                        self.to_iopub.put(events.Sent(request, self._offered.generation))
+                        self._offered.requests.append(request)
+
+    def _obey(self, event):
+        queue = self._queue
+        match event:
+            case events.Ready(worker):
+                self._offered, queue.ready = worker, True
+            case events.Gone(generation):
+                if self._offered is not None and self._offered.generation == generation:
+                    self._offered, queue.ready = None, False
+            case events.Unbegun(request):
+                queue.put_back(replace(request, retried=True))
+            case events.Reply():
+                if event.abort:
+                    self._receive()
+                    self.aborts.append(tuple(self.arrived))
+                queue.over(event)
+                self.replies += tell([TellShell(event)])
+            case events.TakeStock(generation):
+                self._receive()
+                self.to_control.put(events.Stock(generation, queue.executions()))
+            case events.Stop(why) | events.Broken(why):
+                queue.refusing = why
+            case _:
+                raise AssertionError(event)
+
+    def _receive(self):
+        for one in self.socket.drain():
+            request = Request(next(self._numbers), one, "shell")
+            self.arrived.append(one)
+            if one.msg_type == "comm_info_request":
+                self.to_iopub.put(events.CommInfo(request, None))
+            elif one.msg_type in FOR_THE_WORKER:
+                if one.msg_type == "comm_close":
+                    comm_id = one.parsed_content()["comm_id"]
+                    self.to_iopub.put(events.CommClosed(comm_id))
+                self._queue.arrive(request)
+            else:
+                self.to_iopub.put(events.Answer(request, reply_type(one.msg_type), OK))
+
+    def _control(self):
+        yield
+        self._do_next(self.life.take(Event.START))
+        while True:
+            yield lambda: self.to_control.items
+            for event in self.to_control.drain():
+                self._decide(event)
+
+    def _decide(self, event):
+        life = self.life
+        match event:
+            case events.Hello(generation) if generation == life.generation:
+                self._do_next(life.take(Event.HELLO))
+            case events.Drained():
+                self._do_next(life.take(Event.END))
+            case events.Stock(generation, queued):
+                facts = STOPPING if life.stopping else CRASH
+                self.to_iopub.put(events.Died(generation, replace(facts, queued=queued)))
+            case events.Buried(_, why):
+                self._why = why
+                self._do_next(life.take(Event.BURIED))
+            case events.Signalled():
+                self._do_next(life.take(Event.STOP))
+            case events.Misbehaved():
+                if not self.worker.dead and life.state is not State.DYING:
+                    self._kill()
+            case _:
+                raise AssertionError(event)
+
+    def _do_next(self, do):
+        generation = self.life.generation
+        match do:
+            case Do.SPAWN:
+                self._spawn(generation)
+            case Do.OFFER:
+                self.to_shell.put(events.Ready(self.worker))
+            case Do.BURY:
+                self.to_shell.put(events.TakeStock(generation))
+            case Do.RESTART:
+                self._do_next(self.life.take(Event.START))
+            case Do.GIVE_UP:
+                self.to_shell.put(events.Broken(gave_up(self._why)))
+            case Do.END:
+                self.to_shell.put(events.Stop(STOPPED))
+                self.to_shell.put(events.Gone(generation))
+            case Do.FINISH:
+                self.to_shell.put(events.Stop(STOPPED))
+            case _:
+                assert do is Do.NOTHING
+
+
+_ATOMS = {str, bytes, int, bool, type(None), frozenset, Kind, Written}
+
+
+_EVENTS = {name for name, kind in vars(events).items() if hasattr(kind, "__dataclass_params__")}
+
+
+def _frozen(value, now, known):
+    """Give a hashable copy of a state; of moments only whether they are past, now or to come."""
+    kind = type(value)
+    if kind in _ATOMS or kind.__name__ in _EVENTS:
+        return value
+    if kind is list or kind is tuple or kind is deque:
+        return tuple([_frozen(one, now, known) for one in value])
+    if kind is dict:
+        return tuple([(key, _frozen(one, now, known)) for key, one in value.items()])
+    if kind is float:
+        return value and max(round(value - now, 3), -1.0)
+    if kind is bytearray:
+        return bytes(value)
+    if kind is set:
+        return frozenset(value)
+    if kind is count:
+        return repr(value)
+    if kind is FunctionType or kind is World or issubclass(kind, type):
+        return None
+    if kind is Part:
+        return not value.over and _frozen(value.life, now, known)
+    if kind is GeneratorType:
+        frame, inner = value.gi_frame, value.gi_yieldfrom
+        return frame and (
+            frame.f_lineno, _frozen(frame.f_locals, now, known), _frozen(inner, now, known)
+        )  # fmt: skip
+    if issubclass(kind, IncrementalDecoder):
+        return value.getstate()
+    if (name := known.get(id(value))) is not None:
+        return name
+    known[id(value)] = f"object {len(known)}"
+    fields = getattr(value, "__dict__", None)
+    if fields is None:
+        fields = {name: getattr(value, name) for name in value.__slots__}
+    return kind.__name__, _frozen(fields, now, known)
