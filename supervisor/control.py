@@ -135,8 +135,10 @@ class Control:
                 case events.Signalled(why):
                     log.info("ending: %s", why)
                     self._do(self._life.take(Event.STOP))
-                case events.Reply():
-                    self._reply(event)
+                case events.Reply() if event.msg_type:
+                    self._socket.send_multipart(self._builder.reply(event))
+                case events.Outgoing(frames):
+                    self._socket.send_multipart(frames)
                 case events.Closed():
                     self._finished = True
                 case _:
@@ -252,10 +254,6 @@ class Control:
 
     def _answer(self, request: Request, msg_type: str, content: dict[str, object]) -> None:
         self._to_iopub.put(events.Answer(request, msg_type, dumps(content)))
-
-    def _reply(self, reply: events.Reply) -> None:
-        if reply.msg_type:
-            self._socket.send_multipart(self._builder.reply(reply))
 
     # Interrupts.
 

@@ -257,6 +257,13 @@ class Buried:
 
 
 @dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message for the control socket, built and dated by the thread that has the right to it."""
+
+    frames: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class ShutdownAsked:
     """A shutdown_request came on the shell channel, where old clients send it."""
 
@@ -276,5 +283,14 @@ ToShell = (
     | Reply | Closed
 )  # fmt: skip
 ToControl = (
-    Hello | Drained | Stock | Misbehaved | Buried | ShutdownAsked | Signalled | Reply | Closed
+    Outgoing
+    | Hello
+    | Drained
+    | Stock
+    | Misbehaved
+    | Buried
+    | ShutdownAsked
+    | Signalled
+    | Reply
+    | Closed
 )

@@ -134,10 +134,13 @@ class Shell:
         if current is not None and current.number == reply.request.number:
             self._prompt = None
         self._queue.over(reply)
+        if not reply.msg_type:
+            return
+        frames = self._builder.reply(reply)  # dated before the next request begins
         if reply.request.channel == "control":
-            self._to_control.put(reply)
-        elif reply.msg_type:
-            self._socket.send_multipart(self._builder.reply(reply))
+            self._to_control.put(events.Outgoing(frames))
+        else:
+            self._socket.send_multipart(frames)
 
     # Clients.
 

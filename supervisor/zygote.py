@@ -46,6 +46,7 @@ class Zygote:
         data, fds, _, _ = socket.recv_fds(self._control, ORDER.size, 1)
         order, pid, _ = self._unpack(data)
         assert order == START
+        os.set_inheritable(fds[0], False)  # a received descriptor is, unlike all others
         (generation, ends), self._asked = self._asked, None
         worker = Worker(
             generation, pid, fds[0], ends.requests, ends.records, ends.stdout, ends.stderr,

@@ -69,6 +69,7 @@ class Sender:
         """
         self._fd = fd
         self._captured = captured
+        self._fds: tuple[int, ...] = (fd, *captured)  # to be closed
         self._ledger = ledger
         self._interrupts = interrupts
         self._pid = os.getpid()
@@ -89,8 +90,9 @@ class Sender:
         self._interrupts.deliver()
 
     def close(self) -> None:
-        """Let go of the pipes (in a forked child)."""
-        for fd in (self._fd, *self._captured):
+        """Let go of the pipes (in a forked child; its own children find nothing to close)."""
+        fds, self._fds = self._fds, ()
+        for fd in fds:
             os.close(fd)
 
     @protected
@@ -138,6 +140,7 @@ class Receiver:
     def __init__(self, fd: int, interrupts: Interrupts) -> None:
         os.set_blocking(fd, False)
         self._fd = fd
+        self._fds: tuple[int, ...] = (fd,)  # to be closed
         self._interrupts = interrupts
         self._decoder = Decoder()
         self._records: deque[Record] = deque()
@@ -164,8 +167,10 @@ class Receiver:
         return record
 
     def close(self) -> None:
-        """Let go of the pipe (in a forked child)."""
-        os.close(self._fd)
+        """Let go of the pipe (in a forked child; its own children find nothing to close)."""
+        fds, self._fds = self._fds, ()
+        for fd in fds:
+            os.close(fd)
 
     @protected
     def _read(self) -> None:

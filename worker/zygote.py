@@ -62,6 +62,8 @@ def main(control: socket.socket, options: Options) -> None:
             data, fds, _, _ = socket.recv_fds(control, ORDER.size, len(Descriptors._fields))
             if not data:
                 break
+            for fd in fds:
+                os.set_inheritable(fd, False)  # received descriptors are, unlike all others
             order, pid, _ = ORDER.unpack(data)
             if order == START:
                 _start(control, multiprocess, worker_main, Descriptors(*fds), options, workers)
