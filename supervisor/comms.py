@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 
 class Comms:
     """Which comms are open, as their clients know it."""
 
     def __init__(self) -> None:
         self._open: dict[str, str] = {}  # comm_id to target_name
-        self._closing: set[str] = set()  # closed by a client, and the worker has yet to hear of it
+        # How often a client closed it without the worker's having heard of it yet.
+        self._closing: Counter[str] = Counter()
 
     def __repr__(self) -> str:
         return f"<Comms: {len(self._open)} open>"
@@ -29,12 +32,14 @@ class Comms:
     def closed_by_client(self, comm_id: str) -> None:
         """Note a comm that its client closed: from now on it is not listed."""
         self._open.pop(comm_id, None)
-        self._closing.add(comm_id)
+        self._closing[comm_id] += 1
 
     def forgotten(self, comm_id: str) -> None:
-        """Note that the worker has dealt with a client's close."""
+        """Note that a client's close was dealt with: by the worker, or because there is none."""
         self._open.pop(comm_id, None)
-        self._closing.discard(comm_id)
+        self._closing[comm_id] -= 1
+        if self._closing[comm_id] <= 0:
+            del self._closing[comm_id]
 
     def listed(self, target_name: str | None) -> dict[str, dict[str, str]]:
         """Give the ``comms`` of a comm_info_reply, of one target or of all."""
@@ -45,8 +50,7 @@ class Comms:
         }
 
     def clear(self) -> list[str]:
-        """Forget everything, with the worker; give the comms that were open."""
+        """Forget what was open, with the worker; give it. Closes that are on their way stay so."""
         comm_ids = list(self._open)
         self._open.clear()
-        self._closing.clear()
         return comm_ids

@@ -28,7 +28,7 @@ from ..shared.ledger import Slot
 from . import events
 from .actions import Action, Log, Publish, TellControl, TellShell
 from .pipes import PIPE_SIZE
-from .transcript import Transcript, TranscriptError
+from .transcript import Transcript
 from .wire import NO_PARENT, dumps
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class IOPub:
                         left -= len(data)
                 if actions := transcript.record(record):
                     self._perform(actions)
-        except (records.RecordError, TranscriptError) as error:
+        except records.RecordError as error:
             self._distrust(pipes, f"It wrote a message that cannot be: {error}.")
 
     def _distrust(self, pipes: _Pipes, why: str, *, closed: bool = False) -> None:

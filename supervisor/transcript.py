@@ -12,15 +12,15 @@ client has seen (G14).
 
 from __future__ import annotations
 
-import re
 import struct
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..shared.records import Kind, Record
+from ..shared.records import Kind, Record, RecordError
 from . import post_mortem
 from .actions import Action, Log, Publish, TellControl, TellShell
+from .checks import check, number_in, string, written
 from .comms import Comms
 from .errors import MalformedMessageError
 from .events import (
@@ -51,15 +51,7 @@ BUSY = dumps({"execution_state": "busy"})
 IDLE = dumps({"execution_state": "idle"})
 STARTING = dumps({"execution_state": "starting"})
 
-PUBLISHABLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
-"""Names of messages that a worker may publish: whatever a library sends, but for ..."""
-RESERVED = frozenset({"status", "iopub_welcome", "comm_open", "comm_msg", "comm_close"})
-NATIVE_TAIL = 2000  # characters of it that are kept for a post-mortem
-COMM_TYPES = frozenset({"comm_open", "comm_msg", "comm_close"})
-
-
-class TranscriptError(Exception):
-    """A worker's record that makes no sense here: that worker is not to be listened to any more."""
+NATIVE_TAIL = 2000  # characters of what the worker wrote to stderr, for a post-mortem
 
 
 class Transcript:
@@ -153,30 +145,20 @@ class Transcript:
 
     def settle(self) -> list[Action]:
         """Take it that no record stands before the bytes that were captured so far."""
-        return self._release(self._owner(), None, None)
+        return self._release(None, None)
 
     def record(self, record: Record) -> list[Action]:
         """Take the worker's next record.
 
-        Raises TranscriptError for one that cannot be, and changes nothing then.
+        Raises RecordError for one that cannot be, and changes nothing then.
         """
-        owner = self._owner()  # of the bytes before the record, which may begin or end a request
         kind = record.kind
         if kind is Kind.STDOUT or kind is Kind.STDERR:
-            name = "stdout" if kind is Kind.STDOUT else "stderr"
-            try:
-                text = record.parts[0].decode("utf-8", "surrogatepass")
-            except UnicodeDecodeError as error:
-                raise TranscriptError(f"text for {name} is not in UTF-8") from error
-            if not self._greeted and kind is Kind.STDERR:
-                self._native = (self._native + text)[-NATIVE_TAIL:]  # why it does not start
-            released = self._release(owner, *record.marks)
-            return released + self._texts(self.streams.add(record.number, name, text))
-        handler = _HANDLERS.get(kind)
-        if handler is None:
-            raise TranscriptError(f"a worker sends no {kind.name}")
-        actions = handler(self, record)
-        return self._release(owner, *record.marks) + self._flush() + actions
+            return self._written(record)
+        self._check(record)
+        # What stands before the record first: it belongs to what was before the record.
+        before = self._release(*record.marks) + self._flush()
+        return before + _HANDLERS[kind](self, record)
 
     def due(self, now: float) -> list[Action]:
         """Publish text that has waited long enough."""
@@ -186,7 +168,7 @@ class Transcript:
         """Tell a worker's end (G17 to G22): what it wrote, why it ended, what is closed with it."""
         if generation != self._generation:
             return []
-        actions = self._release(self._owner(), None, None, final=True) + self._flush()
+        actions = self._release(None, None, final=True) + self._flush()
         request, begun = self._open, self._begun
         report = post_mortem.report(self._add_to(facts))
         self._generation, self._open, self._begun = 0, None, False
@@ -195,7 +177,8 @@ class Transcript:
             actions += self._failed(request, report, begun=begun)
         elif request is not None:
             actions.append(TellShell(Unbegun(request)))
-        if self._greeted and not begun and not report.expected:
+        told = request is not None and (begun or request.retried)
+        if self._greeted and not told and not report.expected:
             # One that dies before its hello has said so itself, and the next may do better.
             actions.append(self._text(Text(0, "stderr", report.text + "\n")))
         for comm_id in self._comms.clear():
@@ -216,6 +199,8 @@ class Transcript:
             "ename": report.ename, "evalue": report.evalue, "traceback": list(report.lines),
         }  # fmt: skip
         msg_type = request.message.msg_type
+        if msg_type == "comm_close":
+            self._forget_close(request)
         actions.append(Publish("error", parent, dumps(error)))
         actions.append(Publish("status", parent, IDLE))
         content = {"status": "error", **error}
@@ -225,6 +210,10 @@ class Transcript:
             }  # fmt: skip
         reply = Reply(request, reply_type(msg_type), dumps(content), abort=not report.expected)
         return [*actions, TellShell(reply)]
+
+    def _forget_close(self, request: Request) -> None:
+        with suppress(MalformedMessageError):
+            self._comms.forgotten(str(request.message.parsed_content().get("comm_id")))
 
     def _add_to(self, facts: Facts) -> Facts:
         """Add what is known here of the request that ran."""
@@ -242,81 +231,85 @@ class Transcript:
             before_hello=not self._greeted,
         )
 
+    def _check(self, record: Record) -> None:
+        """Raise RecordError for a record that makes no sense, or cannot come now."""
+        check(record)
+        request = self._open if self._open and self._open.number == record.number else None
+        match record.kind:
+            case Kind.HELLO if self._greeted:
+                raise RecordError("a worker says hello once")
+            case Kind.BEGIN if request is None or self._begun:
+                raise RecordError(f"request {record.number} begins, but was not sent")
+            case Kind.INPUT | Kind.DONE as kind if request is None or not self._begun:
+                raise RecordError(f"{kind.name} of request {record.number}, which does not run")
+            case Kind.DONE if request is not None:
+                if string(record.parts[2]) != reply_type(request.message.msg_type):
+                    raise RecordError(f"{record.parts[2]!r} answers no {request.message.msg_type}")
+
+    def _written(self, record: Record) -> list[Action]:
+        name = "stdout" if record.kind is Kind.STDOUT else "stderr"
+        text = written(record.parts[0])
+        if not self._greeted and name == "stderr":
+            self._native = (self._native + text)[-NATIVE_TAIL:]  # why it does not start
+        before = self._release(*record.marks)
+        return before + self._texts(self.streams.add(record.number, name, text))
+
+    # One method for each kind of record, after it was checked and what stands before it was told.
+
     def _begin(self, record: Record) -> list[Action]:
-        request = self._open
-        if request is None or request.number != record.number or self._begun:
-            raise TranscriptError(f"request {record.number} begins, but was not sent")
-        part, forgotten = record.parts
-        execution_count = _number(part)
-        if len(forgotten) % 8:
-            raise TranscriptError("forgotten numbers are eight bytes each")
+        assert self._open is not None
+        message = self._open.message
         self._begun = True
         self._native = ""
-        self._execution_count = execution_count
-        if request.message.msg_type == "execute_request":
+        self._execution_count = number_in(record.parts[0])
+        if message.msg_type == "execute_request":
             self._cell = record.number
-        # What was forgotten before the last BEGIN was flushed at that BEGIN; what is forgotten now
-        # may still stand above text that is published after this method returns.
+        self._forgotten.update(number for (number,) in struct.iter_unpack("<Q", record.parts[1]))
         for number in self._forgotten - {record.number, self._cell}:
             self._forgotten.discard(number)
             self._parents.pop(number, None)
-        self._forgotten.update(number for (number,) in struct.iter_unpack("<Q", forgotten))
-        return [Publish("status", request.message.header, BUSY)]
+        return [Publish("status", message.header, BUSY)]
 
     def _publish(self, record: Record) -> list[Action]:
-        msg_type, content, metadata, *buffers = record.parts
-        name = msg_type.decode("ascii", "replace")
-        if not PUBLISHABLE.fullmatch(name) or name in RESERVED:
-            raise TranscriptError(f"a worker does not publish {name!r}")
-        return [Publish(name, self._parent(record.number), content, metadata, tuple(buffers))]
+        name, content, metadata, *buffers = record.parts
+        parent = self._parent(record.number)
+        return [Publish(string(name), parent, content, metadata, tuple(buffers))]
 
     def _comm(self, record: Record) -> list[Action]:
-        comm_id, target_name, msg_type, content, metadata, *buffers = record.parts
-        name = msg_type.decode("ascii", "replace")
-        if name not in COMM_TYPES:
-            raise TranscriptError(f"{name!r} is no message of a comm")
+        comm_id, target_name, name = map(string, record.parts[:3])
+        content, metadata, *buffers = record.parts[3:]
         if name == "comm_open":
-            self._comms.opened(_string(comm_id), _string(target_name))
+            self._comms.opened(comm_id, target_name)
         elif name == "comm_close":
-            self._comms.closed(_string(comm_id))
+            self._comms.closed(comm_id)
         return [Publish(name, self._parent(record.number), content, metadata, tuple(buffers))]
 
     def _comm_accepted(self, record: Record) -> list[Action]:
-        self._comms.accepted(*map(_string, record.parts))
+        self._comms.accepted(*map(string, record.parts))
         return []
 
     def _comm_forgotten(self, record: Record) -> list[Action]:
-        self._comms.forgotten(_string(record.parts[0]))
+        self._comms.forgotten(string(record.parts[0]))
         return []
 
     def _input(self, record: Record) -> list[Action]:
-        if self._open is None or record.number != self._open.number or not self._begun:
-            raise TranscriptError("input is asked for by a request that does not run")
         content, prompt = record.parts
         return [TellShell(InputAsked(record.number, content, prompt))]
 
     def _done(self, record: Record) -> list[Action]:
         request = self._open
-        if request is None or record.number != request.number or not self._begun:
-            raise TranscriptError(f"request {record.number} is done, but does not run")
+        assert request is not None
         part, abort, msg_type, content, metadata = record.parts
-        expected = reply_type(request.message.msg_type)
-        if msg_type.decode("ascii", "replace") != expected:
-            raise TranscriptError(f"{expected or 'no reply'} is due, and {msg_type!r} came")
-        self._execution_count = _number(part)
+        self._execution_count = number_in(part)
         self._open, self._begun = None, False
-        return [
-            Publish("status", request.message.header, IDLE),
-            TellShell(Reply(request, expected, content, metadata, abort=abort == b"1")),
-        ]
+        reply = Reply(request, string(msg_type), content, metadata, abort=abort == b"1")
+        return [Publish("status", request.message.header, IDLE), TellShell(reply)]
 
     def _leave(self, _: Record) -> list[Action]:
         self._leaving = True
         return []
 
     def _hello(self, _: Record) -> list[Action]:
-        if self._greeted:
-            raise TranscriptError("a worker says hello once")
         self._greeted = True
         return [TellControl(Hello(self._generation))]
 
@@ -324,14 +317,12 @@ class Transcript:
         level, text = (part.decode("utf-8", "replace") for part in record.parts)
         return [Log(level, text)]
 
-    def _owner(self) -> int:
-        """Tell whose bytes are that C code or a child writes: nobody can ask them."""
-        return self._open.number if self._open is not None and self._begun else self._cell
-
     def _release(
-        self, number: int, out_mark: int | None, err_mark: int | None, *, final: bool = False
+        self, out_mark: int | None, err_mark: int | None, *, final: bool = False
     ) -> list[Action]:
         out, err = self._captured
+        # Whoever wrote these bytes (C code, a child) cannot be asked for which request.
+        number = self._open.number if self._open is not None and self._begun else self._cell
         native = err.release(err_mark, final=final)
         self._native = (self._native + native)[-NATIVE_TAIL:]
         return self._texts(
@@ -377,16 +368,3 @@ def reply_type(msg_type: str) -> str:
 def _reply(request: Request, msg_type: str, content: bytes) -> TellShell | TellControl:
     reply = Reply(request, msg_type, content)
     return TellShell(reply) if request.channel == "shell" else TellControl(reply)
-
-
-def _number(part: bytes) -> int:
-    if not part.isdigit() or len(part) > 18:  # noqa: PLR2004 - digits of the longest sane count
-        raise TranscriptError(f"{part[:40]!r} is no execution_count")
-    return int(part)
-
-
-def _string(part: bytes) -> str:
-    try:
-        return part.decode()
-    except UnicodeDecodeError as error:
-        raise TranscriptError(f"{part[:40]!r} is no name in UTF-8") from error

@@ -659,6 +659,8 @@ class Frontend(Client):
         code = self.kernel.wait()
         assert code == exit_code, (code, self.kernel.log.read_text(errors="replace"))
         self.kernel.assert_gone(spared=spared)
+        for pid in spared:
+            assert not wait_gone(pid, 0), "a child in a session of its own is spared"
         self.assert_ended()
         if not self.logs_errors:
             self.kernel.assert_quiet_log()
@@ -669,6 +671,14 @@ class Frontend(Client):
         self.settle()
         self.shutdown()
         self.end()
+
+    def finish_or_give_up(self):
+        """Do that; by force, if something is wrong."""
+        try:
+            self.finish_kernel()
+        except BaseException:
+            self.give_up()
+            raise
 
     def give_up(self):
         """End everything by force: the test has failed already."""
@@ -694,13 +704,8 @@ def kernel(folder, **options):
     except BaseException:
         frontend.give_up()
         raise
-    if frontend.context.closed:
-        return
-    try:
-        frontend.finish_kernel()
-    except BaseException:
-        frontend.give_up()
-        raise
+    if not frontend.context.closed:
+        frontend.finish_or_give_up()
 
 
 def environment(folder):

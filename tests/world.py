@@ -33,7 +33,6 @@ from bulkhead_kernel.supervisor.transcript import (
     TellControl,
     TellShell,
     Transcript,
-    TranscriptError,
     reply_type,
 )
 from telling import CRASH, STOPPING, message, tell
@@ -130,6 +129,7 @@ class Worker:
         self.running = ""
         self.cell = "-"
         self.dead = False
+        self.heard = True  # what it writes is a stream of records, so far
 
     def __hash__(self):
         return self.generation
@@ -254,7 +254,7 @@ class World:
             request = worker.requests.pop(0)
             msg_id, msg_type = request.message.msg_id, request.message.msg_type
             yield from self._send(worker, Kind.BEGIN, request.number, b"1", b"")
-            worker.running = msg_id
+            worker.running = msg_id if worker.heard else worker.running
             if msg_type == "execute_request":
                 worker.cell = msg_id
             failed = False
@@ -269,7 +269,7 @@ class World:
             yield from self._send(
                 worker, Kind.DONE, request.number, b"1", flag, name, content, b"{}"
             )
-            worker.running = ""
+            worker.running = "" if worker.heard else worker.running
 
     def _later(self, worker, sender, request, words):
         """Be a thread or a child that the request has left behind."""
@@ -306,11 +306,13 @@ class World:
             yield from self._send(worker, Kind.COMM_FORGOTTEN, 0, what.encode())
         elif verb == "garbage":
             worker.records += b"this is no frame"
+            worker.heard = False
         else:
             assert verb == "fail", verb
 
     def _note_written(self, worker, sender, what, msg_id):
-        self.written.append(Written(sender, what, frozenset({msg_id}), worker.generation))
+        if worker.heard:
+            self.written.append(Written(sender, what, frozenset({msg_id}), worker.generation))
 
     def _send(self, worker, kind, number, *parts):
         """Write a record: count what stands before it, then write it, perhaps not in one go."""
@@ -352,7 +354,7 @@ class World:
                 for descriptor, size in enumerate(transcript.missing(record), 1):
                     self._capture(worker, descriptor, size)
                 self._perform(transcript.record(record))
-        except (records.RecordError, TranscriptError):
+        except records.RecordError:
             self._distrust("it talked nonsense")
         if found:
             self._perform(transcript.settle())

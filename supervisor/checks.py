@@ -1,0 +1,64 @@
+"""What can be said of a worker's record without knowing what came before it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ..shared.records import Kind, RecordError
+
+if TYPE_CHECKING:
+    from ..shared.records import Record
+
+PUBLISHABLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+"""Names of messages that a worker may publish: whatever a library sends, but for ..."""
+RESERVED = frozenset({"status", "iopub_welcome", "comm_open", "comm_msg", "comm_close"})
+COMM_TYPES = frozenset({"comm_open", "comm_msg", "comm_close"})
+
+_DIGITS = 18  # of the longest count that is believed
+
+
+def check(record: Record) -> None:
+    """Raise RecordError for a record that no worker of ours sends."""
+    parts = record.parts
+    match record.kind:
+        case Kind.REQUEST | Kind.INPUT_REPLY as kind:
+            raise RecordError(f"a worker sends no {kind.name}")
+        case Kind.BEGIN:
+            number_in(parts[0])
+            if len(parts[1]) % 8:
+                raise RecordError("forgotten numbers are eight bytes each")
+        case Kind.DONE:
+            number_in(parts[0])
+        case Kind.PUBLISH:
+            name = string(parts[0])
+            if not PUBLISHABLE.fullmatch(name) or name in RESERVED:
+                raise RecordError(f"a worker does not publish {name!r}")
+        case Kind.COMM if [string(part) for part in parts[:3]][2] not in COMM_TYPES:
+            raise RecordError(f"{parts[2]!r} is no message of a comm")
+        case Kind.COMM_ACCEPTED | Kind.COMM_FORGOTTEN:
+            for part in parts:
+                string(part)
+
+
+def number_in(part: bytes) -> int:
+    """Read an execution_count."""
+    if not part.isdigit() or len(part) > _DIGITS:
+        raise RecordError(f"{part[:40]!r} is no execution_count")
+    return int(part)
+
+
+def string(part: bytes) -> str:
+    """Read a name."""
+    try:
+        return part.decode()
+    except UnicodeDecodeError as error:
+        raise RecordError(f"{part[:40]!r} is no name in UTF-8") from error
+
+
+def written(part: bytes) -> str:
+    """Read text that was written to a stream; it may hold lone surrogates."""
+    try:
+        return part.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise RecordError(f"{part[:40]!r} is no text in UTF-8") from error
