@@ -187,7 +187,7 @@ class IOPub:
             event = events.Misbehaved(pipes.worker.generation, why, closed)
             self._to_control.put(event)
             if not closed:
-                log.error("worker %s: %s", pipes.worker.pid, why)
+                log.warning("worker %s: %s", pipes.worker.pid, why)
 
     def _attach(self, worker: Worker) -> None:
         self._pipes = _Pipes(worker)
