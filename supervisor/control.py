@@ -294,11 +294,12 @@ class Control:
 
     def _finish(self) -> None:
         self._to_shell.put(events.Stop(STOPPED))
+        answers = []
         for request, restart in self._shutdown:
-            content = {"status": "ok", "restart": restart}
-            answer = events.Answer(request, "shutdown_reply", dumps(content), publish=True)
-            self._to_iopub.put(answer)
-        self._to_shell.put(events.Finish())
+            content = dumps({"status": "ok", "restart": restart})
+            answers.append(events.Answer(request, "shutdown_reply", content, publish=True))
+        # By way of Shell: whoever has this reply stops listening, so it is the last one.
+        self._to_shell.put(events.Finish(tuple(answers)))
 
 
 def _exit_status(exitcode: int) -> int:

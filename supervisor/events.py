@@ -192,7 +192,9 @@ class Forwarded:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """There is no worker any more: refuse what is left, then let IOPub close."""
+    """There is no worker any more: refuse what is left, then give these answers and close."""
+
+    last: tuple[Answer, ...]  # to those who asked for the shutdown
 
 
 # To Shell or to Control.

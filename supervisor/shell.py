@@ -108,9 +108,11 @@ class Shell:
                     self._to_control.put(stock)
                 case events.Interrupt():
                     self._queue.interrupt()
-                case events.Finish():
+                case events.Finish(last):
                     self._receive()
                     self._advance()
+                    for answer in last:
+                        self._to_iopub.put(answer)
                     self._to_iopub.put(events.Close())
                 case events.Closed():
                     self._finished = True

@@ -69,6 +69,8 @@ def main(control: socket.socket, options: Options) -> None:
                 _start(control, multiprocess, worker_main, Descriptors(*fds), options, workers)
             elif order == REAP:
                 control.sendall(ORDER.pack(REAP, *_reap(workers.pop(pid))))
+    except ConnectionError:
+        pass  # the supervisor went while it was told something: an end like any other
     except Exception:  # noqa: BLE001 - the supervisor sees the end, and ends too; this says why
         traceback.print_exc()
     finally:
