@@ -120,7 +120,7 @@ def _parent() -> int | None:
     except ProcessLookupError:
         log.warning("the process that started this kernel (pid %s) is already gone", pid)
         return _readable()
-    except OSError:
+    except (OSError, OverflowError):
         return None
 
 
