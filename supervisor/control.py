@@ -46,6 +46,8 @@ class Deadlines:
     """From the end of a worker's pipe to the end of its process."""
     leave: float = 0.7
     """From the request to leave to SIGTERM: time for exit handlers."""
+    goodbye: float = 5.0
+    """From the user's exit() to SIGTERM."""
     term: float = 0.4
     """From SIGTERM to SIGKILL."""
 
@@ -122,6 +124,8 @@ class Control:
             match event:
                 case events.Hello(generation) if generation == self._life.generation:
                     self._do(self._life.take(Event.HELLO))
+                case events.Leaving(generation):
+                    self._see_off(generation)
                 case events.Drained():
                     self._do(self._life.take(Event.END))
                 case events.Stock(generation, queued):
@@ -283,14 +287,22 @@ class Control:
             return  # not started yet; `_started` ends it
         self._to_shell.put(events.Gone(process.worker.generation))  # closes its pipe
         process.ask_to_leave()
-        leave, term = self._deadlines.leave, self._deadlines.term
-        self._timers.after(leave, lambda: self._signal(process, signal.SIGTERM))
-        self._timers.after(leave + term, lambda: self._signal(process, signal.SIGKILL))
+        self._insist(process.worker.generation, self._deadlines.leave)
 
-    def _signal(self, process: WorkerProcess, signum: int) -> None:
-        """Signal a worker, unless it was reaped meanwhile and its number is another's."""
-        if self._process is process:
-            process.signal(signum)
+    def _see_off(self, generation: int) -> None:
+        """Let a worker end whose user said exit(): a thread of its own may keep it for ever."""
+        self._insist(generation, self._deadlines.goodbye)
+
+    def _insist(self, generation: int, seconds: float) -> None:
+        """End a worker that does not end by itself in a while."""
+
+        def signal_it(signum: int) -> None:
+            process = self._process  # which is reaped only after it was taken from here
+            if process is not None and process.worker.generation == generation:
+                process.signal(signum)
+
+        self._timers.after(seconds, lambda: signal_it(signal.SIGTERM))
+        self._timers.after(seconds + self._deadlines.term, lambda: signal_it(signal.SIGKILL))
 
     def _finish(self) -> None:
         self._to_shell.put(events.Stop(STOPPED))

@@ -227,6 +227,13 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaving:
+    """The worker of this generation ends by itself, as its user has asked."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class Drained:
     """The worker of this generation has ended and all that it wrote was read."""
 
@@ -287,6 +294,7 @@ ToShell = (
 ToControl = (
     Outgoing
     | Hello
+    | Leaving
     | Drained
     | Stock
     | Misbehaved

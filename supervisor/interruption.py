@@ -39,8 +39,9 @@ class Interruption:
         self._timers = timers
         self._policy = policy
         self._to_iopub = to_iopub
-        self._number = 0  # of the newest request that was interrupted
-        self._stuck = 0  # of the request of which it was told that it is stuck
+        self._stuck = 0  # number of the request of which it was told that it is stuck
+        self._watched = 0  # serial number of the interrupt whose deadlines run; 0 if none do
+        self._serial = 0
 
     def interrupt(self, number: int) -> None:
         """Interrupt the request that runs now."""
@@ -48,20 +49,30 @@ class Interruption:
             self._give_up(number)
             return
         self._process.interrupt(number)
-        if self._number != number:  # or an earlier interrupt has set the timers
-            self._number = number
-            self._timers.after(self._policy.stuck_after, lambda: self._ask(number))
-            self._timers.after(self._policy.kill_after, lambda: self._give_up(number))
+        if not self._watched:  # or the deadlines of an earlier one that was not heard run
+            self._serial += 1
+            self._watched = serial = self._serial
+            self._timers.after(self._policy.stuck_after, lambda: self._ask(number, serial))
+            self._timers.after(self._policy.kill_after, lambda: self._expire(number, serial))
 
     def _is_deaf(self, number: int) -> bool:
         process = self._process
         return not process.is_dead() and process.running() == number and not process.has_heard()
 
-    def _ask(self, number: int) -> None:
-        if self._is_deaf(number):
-            self._stuck = number
-            self._process.ask_for_stacks()
-            self._timers.after(_FOR_STACKS, self._tell)
+    def _ask(self, number: int, serial: int) -> None:
+        if self._watched != serial:
+            return
+        if not self._is_deaf(number):
+            self._watched = 0
+            return
+        self._stuck = number
+        self._process.ask_for_stacks()
+        self._timers.after(_FOR_STACKS, self._tell)
+
+    def _expire(self, number: int, serial: int) -> None:
+        if self._watched == serial:
+            self._watched = 0
+            self._give_up(number)
 
     def _tell(self) -> None:
         if self._is_deaf(self._stuck):

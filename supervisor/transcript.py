@@ -32,6 +32,7 @@ from .events import (
     Gone,
     Hello,
     InputAsked,
+    Leaving,
     Refuse,
     Remark,
     Reply,
@@ -307,7 +308,7 @@ class Transcript:
 
     def _leave(self, _: Record) -> list[Action]:
         self._leaving = True
-        return []
+        return [TellShell(Gone(self._generation)), TellControl(Leaving(self._generation))]
 
     def _hello(self, _: Record) -> list[Action]:
         self._greeted = True

@@ -25,7 +25,7 @@ import sys
 import termios
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..shared import records
 from ..shared.frames import Decoder
@@ -57,6 +57,44 @@ def _flusher() -> Callable[[], object]:
     return lambda: fflush(stdout)
 
 
+class _Item(NamedTuple):
+    """A record that waits to be sent."""
+
+    kind: Kind
+    number: int
+    parts: Sequence[Buffer]
+
+
+class _Frame:
+    """A frame that has been begun, and has to be finished whatever happens."""
+
+    def __init__(self, item: _Item, pieces: list[Buffer]) -> None:
+        self.item = item
+        self._pieces = pieces
+        self._size = sum(map(len, pieces))
+        self._written: list[int] = []
+
+    def write(self, fd: int) -> None:
+        """Write what is left. If an exception comes out of it, call it again."""
+        while (done := sum(self._written)) < self._size:
+            # One call in C notes what another one has written: no handler can run in between,
+            # and bytes that were written are never forgotten, nor written twice.
+            self._written.extend(map(os.writev, (fd,), (self._left(done),)))
+
+    def _left(self, done: int) -> list[Buffer]:
+        """Give the pieces after the first ``done`` bytes, as many as one system call takes."""
+        left: list[Buffer] = []
+        for piece in self._pieces:
+            if done >= len(piece):
+                done -= len(piece)
+                continue
+            left.append(memoryview(piece)[done:] if done else piece)
+            done = 0
+            if len(left) == _IOV:
+                break
+        return left
+
+
 class Sender:
     """Write records to the one pipe."""
 
@@ -75,7 +113,8 @@ class Sender:
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._writing = False
-        self._deferred: deque[tuple[Kind, int, Sequence[Buffer]]] = deque()
+        self._waiting_items: deque[_Item] = deque()
+        self._frame: _Frame | None = None  # begun, and perhaps not whole yet
         self.flush = _flusher()
         """Write out what C code has printed and the C library still holds."""
 
@@ -100,30 +139,43 @@ class Sender:
         if os.getpid() != self._pid:
             return
         with self._lock:
-            self._deferred.append((kind, number, parts))
+            self._waiting_items.append(_Item(kind, number, parts))
             if self._writing:
                 return  # this very thread is in the middle of a frame, further up its stack
-            # Until nothing is deferred: what a handler adds after `_writing` is False again
-            # is written by the handler itself.
-            while self._deferred:
-                self._writing = True
-                try:
-                    self._write(*self._deferred.popleft())
-                except BrokenPipeError:
-                    self._deferred.clear()  # nobody listens any more; our end is near
-                finally:
-                    self._writing = False
+            self._writing = True
+            try:
+                self._drain()
+            except BrokenPipeError:
+                self._waiting_items.clear()  # nobody listens any more; our end is near
+            finally:
+                self._writing = False
 
-    def _write(self, kind: Kind, number: int, parts: Sequence[Buffer]) -> None:
+    def _drain(self) -> None:
+        """Write what waits, beginning with what is left of a frame that was cut short.
+
+        A signal handler of the user's may raise at any bytecode here (a time-out by SIGALRM does).
+        Each line leaves a state from which the next call goes on.
+        """
+        waiting = self._waiting_items
+        while True:
+            frame = self._frame
+            if frame is None:
+                if not waiting:
+                    return
+                try:
+                    frame = self._frame = self._begin(waiting[0])
+                except BaseException:
+                    waiting.popleft()  # not begun: its sender is told why
+                    raise
+            frame.write(self._fd)
+            if waiting and waiting[0] is frame.item:
+                waiting.popleft()
+            self._frame = None
+
+    def _begin(self, item: _Item) -> _Frame:
         self.flush()
         marks = self._ledger.written(self._waiting)
-        pieces = records.encode(kind, number, parts, marks)
-        while pieces:
-            written = os.writev(self._fd, pieces[:_IOV])
-            while pieces and written >= len(pieces[0]):
-                written -= len(pieces.pop(0))
-            if written:
-                pieces[0] = memoryview(pieces[0])[written:]
+        return _Frame(item, records.encode(item.kind, item.number, item.parts, marks))
 
     def _waiting(self) -> tuple[int, int]:
         """Count the bytes that wait in the captured pipes."""

@@ -34,6 +34,7 @@ import os
 import signal
 import threading
 from contextlib import contextmanager
+from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..shared.ledger import Slot
@@ -81,7 +82,25 @@ class Interrupts:
 
     def install(self) -> None:
         """Take SIGINT, whether it was ignored by the parent or taken by a cell."""
-        signal.signal(signal.SIGINT, self._handle)
+        _set_handler(signal.SIGINT, self._handle)
+
+    def watch_handlers(self) -> None:
+        """From now on, know when a SIGINT handler of the user's has heard an interrupt.
+
+        A cell that handles it, and saves its work before it ends, must not be taken for one that
+        hears nothing.
+        """
+
+        def set_handler(signum: int, handler: Any) -> Any:
+            if signum == signal.SIGINT and callable(handler) and handler != self._handle:
+                handler = _Heard(handler, self._note)
+            return _unwrapped(_set_handler(signum, handler))
+
+        def get_handler(signum: int) -> Any:
+            return _unwrapped(_get_handler(signum))
+
+        signal.signal = wraps(_set_handler)(set_handler)  # type: ignore[assignment]
+        signal.getsignal = wraps(_get_handler)(get_handler)  # type: ignore[assignment]
 
     def call(self, number: int, coroutine: Coroutine[Any, Any, T], context: Context) -> T:
         """Run user code. Raises KeyboardInterrupt if the request was interrupted outside of it."""
@@ -131,14 +150,21 @@ class Interrupts:
             self._remembered = False
             raise KeyboardInterrupt
 
+    def _note(self) -> int:
+        """Tell the supervisor that its interrupts were heard; give how many there were."""
+        seen = self._ledger[Slot.HANDLED] = self._ledger[Slot.INTERRUPTS]
+        return seen
+
     def _handle(self, _signum: int, frame: FrameType | None) -> None:
         __tracebackhide__ = True  # the user is shown where the cell was, not how it was told
         ledger = self._ledger
-        if (seen := ledger[Slot.INTERRUPTS]) != self._seen:
-            self._seen = ledger[Slot.HANDLED] = seen
-            if ledger[Slot.INTERRUPT] != self._number and not ledger[Slot.LEAVE]:
-                return  # meant for a request that is over, or not yet begun
-        # Otherwise somebody else sent the signal, and means whatever runs.
+        seen, self._seen = self._seen, self._note()
+        # If there is no new one of the supervisor's, somebody else means whatever runs.
+        meant = ledger[Slot.INTERRUPT] if self._seen != seen else self._number
+        if meant != self._number and not ledger[Slot.LEAVE]:
+            if not self._number and meant > ledger[Slot.ENDED] and _in_user_callback(frame):
+                raise KeyboardInterrupt  # a background task keeps that request from beginning
+            return  # meant for a request that is over, or one that will find it at its beginning
         callee: FrameType | None = None
         passed: set[CodeType] = set()
         in_callback = False
@@ -148,7 +174,7 @@ class Interrupts:
                 self._remembered = self._beneath_call(frame)
                 return
             if code is _CALLBACK:
-                in_callback = callee is not None and not _is_asyncio_s_own(callee.f_code)
+                in_callback = _is_user_s(callee)
             elif code is _LOOP and not in_callback and self._beneath_call(frame):
                 self._cancel()
                 return
@@ -177,9 +203,45 @@ class Interrupts:
         self._loop.call_soon_threadsafe(cancel)
 
 
-def _is_asyncio_s_own(code: CodeType) -> bool:
-    """Tell asyncio's callbacks from coroutines (its own, too, run for whoever awaits them)."""
-    return code.co_filename.startswith(_ASYNCIO) and not code.co_flags & inspect.CO_COROUTINE
+class _Heard:
+    """A SIGINT handler of the user's that notes that it was called."""
+
+    def __init__(self, handler: Callable[..., Any], note: Callable[[], Any]) -> None:
+        self.handler = handler
+        self._note = note
+
+    def __call__(self, signum: int, frame: FrameType | None) -> Any:
+        __tracebackhide__ = True
+        self._note()
+        return self.handler(signum, frame)
+
+
+def _unwrapped(handler: Any) -> Any:
+    return handler.handler if isinstance(handler, _Heard) else handler
+
+
+def _in_user_callback(frame: FrameType | None) -> bool:
+    """Tell whether the event loop runs something of the user's, and not the loop itself."""
+    callee = None
+    while frame is not None:
+        if frame.f_code is _CALLBACK:
+            return _is_user_s(callee)
+        callee, frame = frame, frame.f_back
+    return False
+
+
+def _is_user_s(callee: FrameType | None) -> bool:
+    """Tell what a handle of the loop calls from asyncio's own callbacks.
+
+    asyncio's coroutines are the user's: they run for whoever awaits them.
+    """
+    if callee is None:
+        return False
+    code = callee.f_code
+    return not code.co_filename.startswith(_ASYNCIO) or bool(code.co_flags & inspect.CO_COROUTINE)
+
+
+_set_handler, _get_handler = signal.signal, signal.getsignal
 
 
 _ASYNCIO = os.path.dirname(asyncio.__file__)  # noqa: PTH120 - to be compared with a string

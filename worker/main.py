@@ -43,6 +43,7 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     ledger = Ledger(descriptors.ledger)
     interrupts = Interrupts(ledger, loop)
     interrupts.install()
+    interrupts.watch_handlers()
     captured = descriptors.stdout, descriptors.stderr
     sender = Sender(descriptors.records, captured, ledger, interrupts)
     receiver = Receiver(descriptors.requests, interrupts)
