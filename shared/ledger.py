@@ -57,6 +57,10 @@ class Ledger:
         """Map the block behind ``fd``; the descriptor may be closed afterwards."""
         self._map = mmap.mmap(fd, SIZE)
         self._slots = memoryview(self._map).cast("Q")
+        # What is written here is counted here: native code of the user's can run wild over the
+        # block, and may spoil its own view of it only.
+        self._sequence = 0
+        self._consumed = {Slot.CONSUMED_1: 0, Slot.CONSUMED_2: 0}
 
     def __repr__(self) -> str:
         return f"<Ledger { ({slot.name: self[slot] for slot in Slot}) }>"
@@ -74,13 +78,15 @@ class Ledger:
 
     def consume(self, slot: Slot, read: Callable[[], bytes]) -> bytes:
         """Read a captured pipe and count what came out, as one step (supervisor only)."""
-        slots = self._slots
-        slots[Slot.SEQUENCE] += 1
+        slots, sequence = self._slots, self._sequence
+        self._sequence = sequence + 2
+        slots[Slot.SEQUENCE] = sequence + 1
         try:
             data = read()
-            slots[slot] += len(data)
+            self._consumed[slot] += len(data)
+            slots[slot] = self._consumed[slot]
         finally:
-            slots[Slot.SEQUENCE] += 1
+            slots[Slot.SEQUENCE] = sequence + 2
         return data
 
     def written(self, waiting: Callable[[], tuple[int, int]]) -> tuple[int, int]:

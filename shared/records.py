@@ -69,20 +69,20 @@ PARTS: dict[Kind, range] = {
     Kind.BEGIN: range(2, 3),
     Kind.STDOUT: range(1, 2),
     Kind.STDERR: range(1, 2),
-    Kind.PUBLISH: range(3, 1 << 16),
-    Kind.COMM: range(5, 1 << 16),
+    Kind.PUBLISH: range(3, 1 << 32),
+    Kind.COMM: range(5, 1 << 32),
     Kind.COMM_ACCEPTED: range(2, 3),
     Kind.COMM_FORGOTTEN: range(1, 2),
     Kind.INPUT: range(2, 3),
     Kind.DONE: range(5, 6),
     Kind.LEAVING: range(1),
     Kind.LOG: range(2, 3),
-    Kind.REQUEST: range(4, 1 << 16),
+    Kind.REQUEST: range(4, 1 << 32),
     Kind.INPUT_REPLY: range(2, 3),
 }
 """How many parts each kind has."""
 
-_HEAD = struct.Struct("<BQQQH")
+_HEAD = struct.Struct("<BQQQI")
 _KINDS = {int(kind): kind for kind in Kind}
 
 

@@ -19,7 +19,7 @@ from .events import FOR_THE_WORKER, Request
 from .interruption import Interruption
 from .kernel_info import kernel_info
 from .lifecycle import MAX_STILLBORN, Do, Event, Lifecycle, State
-from .post_mortem import STOPPED, Facts, Report, gave_up
+from .post_mortem import STOPPED, Ended, Facts, Report, gave_up, report
 from .timers import Timers
 from .wire import dumps, parse
 from .worker_process import WorkerProcess
@@ -192,6 +192,8 @@ class Control:
             if self._life.state is State.STARTING and self._life.generation == generation:
                 seconds = self._deadlines.hello
                 why = f"The interpreter was not ready {seconds:g} s after it was started."
+                if self._process is None:
+                    raise WorkerStartError("the zygote has not started a worker; is it stopped?")
                 self._end_after(0, generation, "KernelStuck", why)
 
         self._timers.after(self._deadlines.hello, too_late)
@@ -199,12 +201,24 @@ class Control:
     def _started(self) -> None:
         if self._life.state is not State.STARTING or self._process is not None:
             raise WorkerStartError("the zygote has ended; no worker can be started any more")
-        process = WorkerProcess(*self._zygote.started())
+        try:
+            process = WorkerProcess(*self._zygote.started())
+        except OSError as error:
+            self._stillborn(f"No process could be had for the interpreter: {error.strerror}.")
+            return
         self._process = process
         self._interruption = Interruption(process, self._timers, self._policy, self._to_iopub)
         self._to_iopub.put(events.Attach(process.worker))
         if self._life.stopping:
             process.end("KernelStopped", "The kernel is ending.")
+
+    def _stillborn(self, why: str) -> None:
+        """Go on from a worker that never was a process."""
+        self._life.take(Event.END)
+        self._facts = Facts(
+            ended=Ended("KernelNotStarted", why), stopping=self._life.stopping, before_hello=True
+        )
+        self._buried(report(self._facts))
 
     def _bury(self) -> None:
         process = self._process
@@ -283,11 +297,19 @@ class Control:
         """Let the worker end by itself, if it still listens; insist after a while."""
         self._to_shell.put(events.Stop(STOPPED))
         process = self._process
-        if process is None:
-            return  # not started yet; `_started` ends it
+        if process is None:  # not started yet; `_started` ends it, if the zygote still answers
+            deadlines = self._deadlines
+            self._timers.after(deadlines.leave + deadlines.term, self._give_up_on_zygote)
+            return
         self._to_shell.put(events.Gone(process.worker.generation))  # closes its pipe
         process.ask_to_leave()
         self._insist(process.worker.generation, self._deadlines.leave)
+
+    def _give_up_on_zygote(self) -> None:
+        if self._life.state is State.STARTING and self._process is None:
+            self._poller.unregister(self._zygote.fileno())
+            self._zygote.kill()
+            self._stillborn("The kernel is ending.")
 
     def _see_off(self, generation: int) -> None:
         """Let a worker end whose user said exit(): a thread of its own may keep it for ever."""

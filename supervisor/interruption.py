@@ -41,6 +41,7 @@ class Interruption:
         self._to_iopub = to_iopub
         self._stuck = 0  # number of the request of which it was told that it is stuck
         self._watched = 0  # serial number of the interrupt whose deadlines run; 0 if none do
+        self._number = 0  # of the request that it was meant for
         self._serial = 0
 
     def interrupt(self, number: int) -> None:
@@ -48,10 +49,12 @@ class Interruption:
         if self._stuck == number and self._is_deaf(number):
             self._give_up(number)
             return
+        pending = self._watched and self._number == number and self._is_deaf(number)
         self._process.interrupt(number)
-        if not self._watched:  # or the deadlines of an earlier one that was not heard run
+        if not pending:  # otherwise the deadlines of the first one that was not heard run
             self._serial += 1
-            self._watched = serial = self._serial
+            self._number, self._watched = number, self._serial
+            serial = self._serial
             self._timers.after(self._policy.stuck_after, lambda: self._ask(number, serial))
             self._timers.after(self._policy.kill_after, lambda: self._expire(number, serial))
 

@@ -54,7 +54,7 @@ _CAUSES = {
 
 # A cell's code bears its number in its file name, and so it stands in a stack.
 _CELL_FILE = re.compile(r'File "<ipython-input-(\d+)-[0-9a-f]*>"')
-_CELL_FRAME = r'File "<ipython-input-{count}-[0-9a-f]*>", line (\d+)'
+_CELL_FRAME = r'File "<ipython-input-{count}-[0-9a-f]*>", line (\d{{1,9}})'
 _OURS = f'File "{Path(__file__).parent.parent / "worker"}{os.sep}'
 _STACK_LIMIT = 60  # lines of the stack that are shown
 _NATIVE_LIMIT = 8  # lines of native stderr that are shown
@@ -117,7 +117,15 @@ class Report:
 
 
 def report(facts: Facts) -> Report:
-    """Tell a worker's end."""
+    """Tell a worker's end; in few words if what it left behind defies telling."""
+    try:
+        return _report(facts)
+    except Exception:  # noqa: BLE001 - a death must never be what ends the kernel
+        ename, cause = _cause(facts)
+        return Report(ename, cause, (f"{ename}: {cause}",), exitcode=facts.exitcode)
+
+
+def _report(facts: Facts) -> Report:
     if facts.stopping:
         return _expected("KernelStopped", "The kernel was shut down while this ran.")
     if facts.leaving:

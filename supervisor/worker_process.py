@@ -12,6 +12,7 @@ import zmq
 from ..shared.ledger import Slot
 from ..shared.signals import STACK_SIGNAL
 from . import memory
+from .pipes import PIPE_SIZE
 from .post_mortem import Ended, Facts
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class WorkerProcess:
         self.worker = worker
         self._crash = crash
         self._buried = False
+        self._interrupts = 0  # the ledger's copy is the worker's to overwrite, if it runs wild
         self._ended: Ended | None = None
         self._last_stack = ""
         self._kills = memory.read()
@@ -50,24 +52,25 @@ class WorkerProcess:
 
     def has_heard(self) -> bool:
         """Tell whether its Python code has heard of every interrupt."""
-        ledger = self.worker.ledger
-        return ledger[Slot.HANDLED] == ledger[Slot.INTERRUPTS]
+        return self.worker.ledger[Slot.HANDLED] == self._interrupts
 
     # What is done to it.
 
     def interrupt(self, number: int) -> None:
         """Interrupt the request of this number, if it still runs when the signal arrives."""
-        ledger = self.worker.ledger
-        ledger[Slot.INTERRUPT] = number
-        ledger[Slot.INTERRUPTS] += 1
-        self.signal(signal.SIGINT)
+        self.worker.ledger[Slot.INTERRUPT] = number
+        self._send_interrupt()
 
     def ask_to_leave(self) -> None:
         """Let it end by itself, interrupting whatever runs."""
         self.worker.ledger[Slot.LEAVE] = 1
         if self.running():
-            self.worker.ledger[Slot.INTERRUPTS] += 1
-            self.signal(signal.SIGINT)
+            self._send_interrupt()
+
+    def _send_interrupt(self) -> None:
+        self._interrupts += 1
+        self.worker.ledger[Slot.INTERRUPTS] = self._interrupts
+        self.signal(signal.SIGINT)
 
     def ask_for_stacks(self) -> None:
         """Ask for the Python stacks: C code writes them into the crash pipe, whatever runs."""
@@ -78,7 +81,8 @@ class WorkerProcess:
         """Read what faulthandler wrote, and remember it for the post-mortem."""
         data = b""
         with suppress(BlockingIOError):
-            while piece := os.read(self._crash, 1 << 16):
+            # No more than a pipe holds: an orphan may go on writing into it.
+            while len(data) < PIPE_SIZE and (piece := os.read(self._crash, 1 << 16)):
                 data += piece
         self._last_stack = data.decode("utf-8", "replace")
         return self._last_stack
@@ -91,8 +95,12 @@ class WorkerProcess:
 
     def signal(self, signum: int) -> None:
         """Signal its process group: itself, and the children that the user's code has started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.worker.pid, signum)
+        pid = self.worker.pid
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signum)
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(pid) != pid:  # the user's code has taken it to another group
+                os.kill(pid, signum)
 
     def bury(self, zygote: Zygote, *, stopping: bool, successor: bool) -> Facts:
         """Reap it, with what is left of its group; give what is known of its end."""

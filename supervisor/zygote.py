@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from typing import TYPE_CHECKING
 
@@ -41,11 +42,19 @@ class Zygote:
                 os.close(fd)
 
     def started(self) -> tuple[Worker, int]:
-        """Give the worker that was ordered, and our end of its crash pipe."""
+        """Give the worker that was ordered, and our end of its crash pipe.
+
+        Raises OSError if there could be no process for it, WorkerStartError if the zygote is gone.
+        """
         assert self._asked is not None, "no worker was ordered"
         data, fds, _, _ = socket.recv_fds(self._control, ORDER.size, 1)
         order, pid, _ = self._unpack(data)
         assert order == START
+        if pid < 0:
+            (_, ends), self._asked = self._asked, None
+            for fd in ends[:-1]:
+                os.close(fd)
+            raise OSError(-pid, os.strerror(-pid))
         os.set_inheritable(fds[0], False)  # a received descriptor is, unlike all others
         (generation, ends), self._asked = self._asked, None
         worker = Worker(
@@ -65,6 +74,10 @@ class Zygote:
         order, exitcode, peak = self._unpack(self._control.recv(ORDER.size))
         assert order == REAP
         return exitcode, peak
+
+    def kill(self) -> None:
+        """End a zygote that does not answer."""
+        os.kill(self.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """Let the zygote end, and reap it. It takes every worker that is left with it."""

@@ -25,6 +25,7 @@ import sys
 import termios
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..shared import records
@@ -45,8 +46,13 @@ _INT = struct.Struct("i")
 _ZERO = bytes(_INT.size)
 
 
-def _flusher() -> Callable[[], object]:
-    """Make a function that flushes C's stdout, without giving up the GIL for it."""
+def _flusher(captured: int) -> Callable[[], None]:
+    """Make a function that flushes C's stdout, without giving up the GIL for it.
+
+    It flushes only while descriptor 1 is the captured pipe, which the supervisor always reads. The
+    user's code may have put a pipe of its own there, read by a thread of this very process; that
+    thread could not run, and nothing could end the wait.
+    """
     library = ctypes.PyDLL(None)
     name = "__stdoutp" if sys.platform == "darwin" else "stdout"
     try:
@@ -54,7 +60,16 @@ def _flusher() -> Callable[[], object]:
         fflush = library.fflush
     except (ValueError, AttributeError):  # a C library that does not export it
         return lambda: None
-    return lambda: fflush(stdout)
+    pending = getattr(library, "__fpending", lambda _: 1)  # glibc and musl tell if there is any
+    ours = os.fstat(captured).st_ino
+
+    def flush() -> None:
+        if pending(stdout):
+            with suppress(OSError):  # descriptor 1 is closed
+                if os.fstat(1).st_ino == ours:
+                    fflush(stdout)
+
+    return flush
 
 
 class _Item(NamedTuple):
@@ -115,7 +130,7 @@ class Sender:
         self._writing = False
         self._waiting_items: deque[_Item] = deque()
         self._frame: _Frame | None = None  # begun, and perhaps not whole yet
-        self.flush = _flusher()
+        self.flush = _flusher(captured[0])
         """Write out what C code has printed and the C library still holds."""
 
     def is_ours(self) -> bool:

@@ -99,9 +99,10 @@ class Loop:
         started = datetime.now(UTC).isoformat()
         self._sender.send(Kind.BEGIN, number, str(shell.execution_count).encode(), self._stale())
         try:
-            content = self._interrupts.call(number, self._handle(request), self._context)
+            content, encoded = self._interrupts.call(number, self._answer(request), self._context)
         except BaseException as error:  # noqa: BLE001 - an interrupt outside of the user's code, or worse
             content = self._failed(request, error)
+            encoded = jsons.dumps(content)
         if not self._sender.is_ours():
             # A child that the cell forked has come to the cell's end. It is no second worker (G38),
             # and must not touch what it shares with the worker.
@@ -117,10 +118,19 @@ class Loop:
             str(content.get("execution_count", shell.execution_count)).encode(),
             b"1" if abort else b"0",
             request.msg_type.removesuffix("_request").encode() + b"_reply" if is_request else b"",
-            self._encoded(content),
+            encoded,
             jsons.dumps({"started": started, "status": content.get("status", "ok")}),
         )
         self._schedule_save()
+
+    async def _answer(self, request: Request) -> tuple[dict[str, Any], bytes]:
+        """Handle a request; give the content of the reply, also encoded.
+
+        Objects of the user's in payloads and user_expressions have their say in the encoding, so it
+        belongs to what can fail and can be interrupted.
+        """
+        content = await self._handle(request)
+        return content, jsons.dumps(content)
 
     async def _handle(self, request: Request) -> dict[str, Any]:
         if (comm_handler := self._comm_handlers.get(request.msg_type)) is not None:
@@ -147,13 +157,6 @@ class Loop:
         return content | told | {
             "execution_count": shell.execution_count, "user_expressions": {}, "payload": [],
         }  # fmt: skip
-
-    def _encoded(self, content: dict[str, Any]) -> bytes:
-        try:
-            return jsons.dumps(content)
-        except (TypeError, ValueError) as error:  # user_expressions and payloads can hold anything
-            self._log("warning", f"a reply could not be encoded: {error}")
-            return jsons.dumps({"status": "error", **describe(error)})
 
     def _stale(self) -> bytes:
         """Name the requests that nothing here can name any more."""

@@ -22,7 +22,7 @@ from .handlers import Handlers
 from .interrupts import Interrupts
 from .kernel import Kernel, Session
 from .loop import Loop
-from .process import forget_multiprocess, settle
+from .process import forget_multiprocess, leave_crash_pipe, settle
 from .publisher import Publisher
 from .shell import ZMQInteractiveShell
 from .stdin import Stdin
@@ -53,7 +53,7 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     current.follow_threads()
     sys.stdout = as_text(Stream("stdout", 1, sender, current))
     sys.stderr = as_text(Stream("stderr", 2, sender, current))
-    _part_from_forks(sender, receiver)
+    _part_from_forks(sender, receiver, descriptors.crash)
     publisher = Publisher(sender, current)
     comms = Comms(publisher)
     comms.install()
@@ -73,12 +73,13 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     _leave(shell)
 
 
-def _part_from_forks(sender: Sender, receiver: Receiver) -> None:
+def _part_from_forks(sender: Sender, receiver: Receiver, crash: int) -> None:
     """Leave a process that the user's code forks alone with its plain descriptors (G38)."""
 
     def in_child() -> None:
         sender.close()
         receiver.close()
+        leave_crash_pipe(crash)
         if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL):
             signal.signal(signal.SIGINT, signal.default_int_handler)
 

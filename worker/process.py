@@ -50,6 +50,14 @@ def settle(descriptors: Descriptors, parent: int) -> None:
     setattr(sys, "__stdin__", sys.stdin)  # noqa: B010 - typed as final
 
 
+def leave_crash_pipe(fd: int) -> None:
+    """Let a forked child tell of its own crash on stderr: the pipe is for the worker's."""
+    # False in a grandchild, whose parent has done all this.
+    if faulthandler.unregister(STACK_SIGNAL):  # type: ignore[func-returns-value]
+        faulthandler.enable(2, all_threads=True)
+        os.close(fd)
+
+
 def die_with_parent(parent: int) -> None:
     """Have the operating system end this process with its parent (Linux)."""
     if sys.platform == "linux":

@@ -19,7 +19,7 @@ from traitlets import CBool, Instance, Type, default
 
 from .display import WorkerDisplayHook, WorkerDisplayPublisher
 from .history import WorkerHistoryManager
-from .interrupts import defer_between
+from .interrupts import defer_between, protected
 from .magics import KernelMagics
 
 if TYPE_CHECKING:
@@ -186,6 +186,9 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
 
 
 defer_between(InteractiveShell._run_cell, InteractiveShell.run_cell_async)  # noqa: SLF001
+# IPython's own callback before a cell: an interrupt there would be told as its failure, and lost.
+if (_callback := getattr(InteractiveShell, "_clear_warning_registry", None)) is not None:
+    protected(_callback)
 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:

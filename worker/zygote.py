@@ -12,6 +12,7 @@ time for that.
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import os
@@ -66,7 +67,13 @@ def main(control: socket.socket, options: Options) -> None:
                 os.set_inheritable(fd, False)  # received descriptors are, unlike all others
             order, pid, _ = ORDER.unpack(data)
             if order == START:
-                _start(control, multiprocess, worker_main, Descriptors(*fds), options, workers)
+                try:
+                    _start(control, multiprocess, worker_main, Descriptors(*fds), options, workers)
+                except OSError as error:  # no more processes, memory or descriptors are to be had
+                    control.sendall(ORDER.pack(START, -(error.errno or errno.EAGAIN), 0))
+                finally:
+                    for fd in fds:
+                        os.close(fd)
             elif order == REAP:
                 control.sendall(ORDER.pack(REAP, *_reap(workers.pop(pid))))
     except ConnectionError:
@@ -96,8 +103,6 @@ def _start(
     process.start()
     pid = process.pid
     workers[pid] = process
-    for fd in descriptors:
-        os.close(fd)
     # The worker does the same; whoever comes first, a signal to its group finds it.
     with suppress(ProcessLookupError, PermissionError):
         os.setpgid(pid, pid)
