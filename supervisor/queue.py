@@ -87,8 +87,11 @@ class Queue:
         Its client sees it as running. With a worker ready nothing waits here, but behind a request
         that runs; and then that one is interrupted.
         """
-        if self.current is None and not self.ready and self._waiting:
-            self.interrupted = self._waiting[0].request.number
+        if self.current is None and not self.ready:
+            for waiting in self._waiting:
+                if waiting.request.message.msg_type == "execute_request" and not waiting.aborted:
+                    self.interrupted = waiting.request.number
+                    return
 
     def _forget(self, request: Request) -> None:
         if self.current is not None and self.current.number == request.number:

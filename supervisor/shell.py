@@ -58,6 +58,7 @@ class Shell:
         self._to_iopub = to_iopub
         self._to_control = to_control
         self._finished = False
+        self._last: tuple[events.Answer, ...] | None = None  # once there will be no more requests
         self._numbers = count(1)
         self._queue = Queue()
         self._worker: Worker | None = None
@@ -79,6 +80,7 @@ class Shell:
                 self._receive_input()
             self._write()
             self._advance()
+            self._close_if_done()
         self._socket.close()
         self._stdin.close()
 
@@ -111,9 +113,7 @@ class Shell:
                 case events.Finish(last):
                     self._receive()
                     self._advance()
-                    for answer in last:
-                        self._to_iopub.put(answer)
-                    self._to_iopub.put(events.Close())
+                    self._last = last
                 case events.Closed():
                     self._finished = True
 
@@ -143,6 +143,14 @@ class Shell:
             self._to_control.put(events.Outgoing(frames))
         else:
             self._socket.send_multipart(frames)
+
+    def _close_if_done(self) -> None:
+        """Let IOPub close, once the worker's last request has come back, too."""
+        if self._last is not None and self._queue.current is None and not self._queue:
+            for answer in self._last:
+                self._to_iopub.put(answer)
+            self._to_iopub.put(events.Close())
+            self._last = None
 
     # Clients.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from . import connection, kernel
 from .control import Deadlines
 from .errors import ConnectionFileError, WorkerStartError
+from .logs import NeverWaiting
 from .zygote import Zygote
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def start(options: Options, control: socket.socket, pid: int) -> None:
     """Run a kernel on the zygote that was forked. Raises SystemExit with what went wrong."""
     logging.basicConfig(
         level=options.log_level,
-        stream=sys.stderr,
+        handlers=[NeverWaiting()],
         format="[bulkhead] %(asctime)s %(levelname)s %(message)s",
     )
     zygote = Zygote(control, pid)

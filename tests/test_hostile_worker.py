@@ -70,7 +70,7 @@ NONSENSE = {
     "noise": "bytes(range(256)) * 100",
     "a frame of noise": "b''.join(frames.encode([b'noise']))",
     "a length beyond belief": "frames._HEAD.pack(frames.MAGIC, 1 << 60)",
-    "a kind that nobody knows": "b''.join(frames.encode([b'c' + bytes(26)]))",
+    "a kind that nobody knows": "b''.join(frames.encode([b'c' + bytes(28)]))",
     "an order to a worker": "record(Kind.REQUEST, mine(), b'execute_request', b'{}', b'{}', b'{}')",
     "a second hello": "record(Kind.HELLO, 0)",
     "the beginning of what nobody sent": "record(Kind.BEGIN, 12345, b'1', b'')",

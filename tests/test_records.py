@@ -10,7 +10,7 @@ from bulkhead_kernel.shared.records import PARTS, Kind, Record, RecordError, dec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-HEAD = struct.Struct("<BQQQH")
+HEAD = struct.Struct("<BQQQI")
 NUMBERS = st.integers(min_value=0, max_value=(1 << 64) - 1)
 
 

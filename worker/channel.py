@@ -89,6 +89,11 @@ class _Frame:
         self._size = sum(map(len, pieces))
         self._written: list[int] = []
 
+    @property
+    def begun(self) -> bool:
+        """Tell whether some of it has been written."""
+        return bool(self._written)
+
     def write(self, fd: int) -> None:
         """Write what is left. If an exception comes out of it, call it again."""
         while (done := sum(self._written)) < self._size:
@@ -182,7 +187,13 @@ class Sender:
                 except BaseException:
                     waiting.popleft()  # not begun: its sender is told why
                     raise
-            frame.write(self._fd)
+            try:
+                frame.write(self._fd)
+            except BaseException:
+                if not frame.begun:  # nothing of it is in the pipe: its sender is told why
+                    waiting.popleft()
+                    self._frame = None
+                raise
             if waiting and waiting[0] is frame.item:
                 waiting.popleft()
             self._frame = None

@@ -33,6 +33,7 @@ import inspect
 import os
 import signal
 import threading
+import traceback
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -73,10 +74,13 @@ class Interrupts:
         self._ledger = ledger
         self._loop = loop
         self._main = threading.get_ident()
+        self._pid = os.getpid()
         self._number = 0  # of the request whose code may run now
         self._seen = 0  # of the supervisor's interrupts
         self._remembered = False
         self._task: asyncio.Task[Any] | None = None
+        self.waiting = False
+        """The loop waits for a request, and runs background tasks meanwhile."""
         self.cancelled = False
         """The running request's task was cancelled because of an interrupt."""
 
@@ -125,7 +129,10 @@ class Interrupts:
             # The interrupt left the loop through another callback; the cell's task goes with it.
             self.cancelled = True
             task.cancel()
-            self._loop.run_until_complete(asyncio.wait([task], timeout=_CANCEL_DEADLINE))
+            try:
+                self._loop.run_until_complete(asyncio.wait([task], timeout=_CANCEL_DEADLINE))
+            except BaseException:  # noqa: BLE001 - of a background task, which ran meanwhile
+                traceback.print_exc()
         if task is not None and task.done() and not task.cancelled():
             task.exception()  # it was told, or is the interrupt: asyncio need not complain
         if signal.getsignal(signal.SIGINT) != self._handle:
@@ -152,7 +159,9 @@ class Interrupts:
 
     def _note(self) -> int:
         """Tell the supervisor that its interrupts were heard; give how many there were."""
-        seen = self._ledger[Slot.HANDLED] = self._ledger[Slot.INTERRUPTS]
+        seen = self._ledger[Slot.INTERRUPTS]
+        if os.getpid() == self._pid:  # and not a forked child, which shares the ledger
+            self._ledger[Slot.HANDLED] = seen
         return seen
 
     def _handle(self, _signum: int, frame: FrameType | None) -> None:
@@ -162,7 +171,7 @@ class Interrupts:
         # If there is no new one of the supervisor's, somebody else means whatever runs.
         meant = ledger[Slot.INTERRUPT] if self._seen != seen else self._number
         if meant != self._number and not ledger[Slot.LEAVE]:
-            if not self._number and meant > ledger[Slot.ENDED] and _in_user_callback(frame):
+            if self.waiting and meant > ledger[Slot.ENDED] and _in_user_callback(frame):
                 raise KeyboardInterrupt  # a background task keeps that request from beginning
             return  # meant for a request that is over, or one that will find it at its beginning
         callee: FrameType | None = None

@@ -85,11 +85,13 @@ class Loop:
             if record is not None:
                 continue  # an input_reply that came too late
             loop.add_reader(receiver.fileno(), loop.stop)
+            self._interrupts.waiting = True
             try:
                 loop.run_forever()
             except BaseException:  # noqa: BLE001 - a background task's SystemExit ends the task only
                 traceback.print_exc()
             finally:
+                self._interrupts.waiting = False
                 loop.remove_reader(receiver.fileno())
 
     def _serve(self, request: Request) -> None:

@@ -96,4 +96,6 @@ class Publisher:
 def _flat(buffer: Any) -> memoryview:
     """Give the bytes behind any contiguous buffer."""
     view = memoryview(buffer)
+    if not view.c_contiguous:
+        raise ValueError("a buffer must be contiguous; numpy.ascontiguousarray makes it so")
     return view if view.format == "B" and view.ndim == 1 else view.cast("B")
