@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_TRIES = 5
 _CANCEL_DEADLINE = 2.0
 """Seconds after which a cell that swallows its cancellation is left to itself, as a task."""
 
@@ -129,14 +130,24 @@ class Interrupts:
             # The interrupt left the loop through another callback; the cell's task goes with it.
             self.cancelled = True
             task.cancel()
-            try:
-                self._loop.run_until_complete(asyncio.wait([task], timeout=_CANCEL_DEADLINE))
-            except BaseException:  # noqa: BLE001 - of a background task, which ran meanwhile
-                traceback.print_exc()
+            self._let_it_end(task)
         if task is not None and task.done() and not task.cancelled():
             task.exception()  # it was told, or is the interrupt: asyncio need not complain
         if signal.getsignal(signal.SIGINT) != self._handle:
             self.install()
+
+    def _let_it_end(self, task: asyncio.Task[Any]) -> None:
+        """Run the loop until a cancelled task has ended, or has shown that it will not."""
+        self.waiting = True  # background tasks run meanwhile, and one may have to be interrupted
+        for _ in range(_TRIES):
+            try:
+                self._loop.run_until_complete(asyncio.wait([task], timeout=_CANCEL_DEADLINE))
+                break
+            except KeyboardInterrupt:
+                continue
+            except BaseException:  # noqa: BLE001 - of a background task
+                traceback.print_exc()
+        self.waiting = False
 
     @contextmanager
     def default_handler(self) -> Iterator[None]:
