@@ -171,7 +171,7 @@ def bind(
             socket = (heartbeat if channel == "hb" else context).socket(kind)
             socket.linger = _LINGER
             # Memory instead of loss: a subscriber that pauses gets everything later (G35).
-            socket.sndhwm = socket.rcvhwm = 0
+            socket.sndhwm = 0
             if channel == "iopub":
                 socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # a welcome for the second client, too
             else:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+AT_ONCE = 64  # messages
 EXIT_CRASHED = 70  # where the worker's own exit code was 0
 
 
@@ -169,7 +170,7 @@ class Control:
                 self._spawn()
             case Do.OFFER:
                 assert self._process is not None
-                self._to_shell.put(events.Ready(self._process.worker))
+                self._to_shell.put(self._process.offer())
             case Do.BURY:
                 self._bury()
             case Do.RESTART:
@@ -244,7 +245,7 @@ class Control:
     # Clients.
 
     def _receive(self) -> None:
-        while True:
+        for _ in range(AT_ONCE):  # nobody can starve the timers and the inbox
             try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:

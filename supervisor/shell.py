@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+AT_ONCE = 64
+"""Messages that are taken before the thread looks at its inbox again: nobody can starve it."""
+ALL = 10_000
+"""... where all that has arrived is wanted."""
+
+
 class Shell:
     """Everything that the thread needs; ``run`` is its life."""
 
@@ -105,13 +111,13 @@ class Shell:
                 case events.Forwarded(message):
                     self._queue.arrive(Request(next(self._numbers), message, "control"))
                 case events.TakeStock(generation):
-                    self._receive()
+                    self._receive(ALL)
                     stock = events.Stock(generation, self._queue.executions())
                     self._to_control.put(stock)
                 case events.Interrupt():
                     self._queue.interrupt()
                 case events.Finish(last):
-                    self._receive()
+                    self._receive(ALL)
                     self._advance()
                     self._last = last
                 case events.Closed():
@@ -131,7 +137,7 @@ class Shell:
     def _reply(self, reply: events.Reply) -> None:
         if reply.abort:
             # What has arrived until now is aborted. Whoever sends after reading this reply is not.
-            self._receive()
+            self._receive(ALL)
         current = self._queue.current
         if current is not None and current.number == reply.request.number:
             self._prompt = None
@@ -154,8 +160,8 @@ class Shell:
 
     # Clients.
 
-    def _receive(self) -> None:
-        while True:
+    def _receive(self, limit: int = AT_ONCE) -> None:
+        for _ in range(limit):
             try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:

@@ -122,12 +122,18 @@ def parse(frames: Sequence[bytes], signer: Signer) -> Message:
     )  # fmt: skip
 
 
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number in JSON")
+
+
 def _dict(name: str, raw: bytes) -> dict[str, Any]:
     if raw == b"{}":
         return {}
     try:
         # Decoded here: json.loads would guess, and take UTF-16, which then stands in our messages.
-        value = json.loads(raw.decode())
+        # And what is sent back to every client must be JSON for all of them: no NaN in a header.
+        strict = _no_number if name == "header" else None
+        value = json.loads(raw.decode(), parse_constant=strict)
     except (ValueError, RecursionError) as error:
         raise MalformedMessageError(f"its {name} is no JSON in UTF-8: {error}") from error
     if not isinstance(value, dict):

@@ -12,6 +12,7 @@ import zmq
 from ..shared.ledger import Slot
 from ..shared.signals import STACK_SIGNAL
 from . import memory
+from .events import Ready
 from .pipes import PIPE_SIZE
 from .post_mortem import Ended, Facts
 
@@ -28,6 +29,7 @@ class WorkerProcess:
         self.worker = worker
         self._crash = crash
         self._buried = False
+        self._offered = False
         self._interrupts = 0  # the ledger's copy is the worker's to overwrite, if it runs wild
         self._ended: Ended | None = None
         self._last_stack = ""
@@ -55,6 +57,11 @@ class WorkerProcess:
         return self.worker.ledger[Slot.HANDLED] == self._interrupts
 
     # What is done to it.
+
+    def offer(self) -> Ready:
+        """Let Shell have it, and the end of the pipe on which requests go."""
+        self._offered = True
+        return Ready(self.worker)
 
     def interrupt(self, number: int) -> None:
         """Interrupt the request of this number, if it still runs when the signal arrives."""
@@ -119,6 +126,8 @@ class WorkerProcess:
             successor=successor,
         )
         self._buried = True
+        if not self._offered:
+            os.close(self.worker.requests)
         os.close(self._crash)
         os.close(self.worker.pidfd)
         return facts

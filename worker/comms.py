@@ -75,11 +75,13 @@ class Comms:
 
     def _close(self, request: Request) -> None:
         (comm_id,) = _names(request, "comm_id")
-        if comm_id in self.manager.comms:
-            self.manager.comm_close(None, None, request.message())
-        else:
-            self._publisher.log("info", f"comm {comm_id} was closed from both ends")
-        self._publisher.comm_forgotten(comm_id)
+        try:
+            if comm_id in self.manager.comms:
+                self.manager.comm_close(None, None, request.message())
+            else:
+                self._publisher.log("info", f"comm {comm_id} was closed from both ends")
+        finally:
+            self._publisher.comm_forgotten(comm_id)
 
 
 def _names(request: Request, *fields: str) -> list[str]:

@@ -87,19 +87,36 @@ NOBODY = Request(0)
 """What start-up files and the like belong to."""
 
 
+class _Reference(weakref.ref[Request]):
+    """Notes by a method of C that a request was collected: nothing there can be interrupted."""
+
+    __slots__ = ("number",)
+    number: int
+
+
 class Current:
     """The request that the calling code belongs to."""
 
     def __init__(self) -> None:
         self._variable: ContextVar[Request] = ContextVar("bulkhead_request")
         self._newest = NOBODY
-        self.forgotten: list[int] = []
+        self._references: dict[int, _Reference] = {}
+        self._forgotten: list[weakref.ref[Request]] = []
 
     def begin(self, request: Request) -> None:
         """Take the next request: what is called from here on belongs to it."""
-        weakref.finalize(request, self.forgotten.append, request.number).atexit = False
+        self._references[request.number] = _Reference(request, self._forgotten.append)
+        self._references[request.number].number = request.number
         self._newest = request
         self._variable.set(request)
+
+    def take_forgotten(self) -> list[int]:
+        """Give the numbers of requests that nothing here can name any more, once each."""
+        references = [self._forgotten.pop() for _ in range(len(self._forgotten))]
+        numbers = [reference.number for reference in references]  # type: ignore[attr-defined]
+        for number in numbers:
+            self._references.pop(number, None)
+        return numbers
 
     def enter(self, request: Request) -> Token[Request]:
         """Let what the calling context or thread does belong to a request; ``leave`` undoes it."""

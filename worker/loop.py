@@ -91,6 +91,7 @@ class Loop:
             except BaseException:  # noqa: BLE001 - a background task's SystemExit ends the task only
                 traceback.print_exc()
             finally:
+                self._end_if_forked()
                 self._interrupts.waiting = False
                 loop.remove_reader(receiver.fileno())
 
@@ -105,11 +106,7 @@ class Loop:
         except BaseException as error:  # noqa: BLE001 - an interrupt outside of the user's code, or worse
             content = self._failed(request, error)
             encoded = jsons.dumps(content)
-        if not self._sender.is_ours():
-            # A child that the cell forked has come to the cell's end. It is no second worker (G38),
-            # and must not touch what it shares with the worker.
-            self._sender.flush()
-            os._exit(0)
+        self._end_if_forked()
         self._interrupts.finish()
         abort = content.get("status") == "error" and _stops_queue(request)
         is_request = request.msg_type.endswith("_request")
@@ -124,6 +121,15 @@ class Loop:
             jsons.dumps({"started": started, "status": content.get("status", "ok")}),
         )
         self._schedule_save()
+
+    def _end_if_forked(self) -> None:
+        """End a child that the user's code forked and that has come back from it.
+
+        It is no second worker (G38), and must not touch what it shares with the worker.
+        """
+        if not self._sender.is_ours():
+            self._sender.flush()
+            os._exit(0)
 
     async def _answer(self, request: Request) -> tuple[dict[str, Any], bytes]:
         """Handle a request; give the content of the reply, also encoded.
@@ -162,8 +168,7 @@ class Loop:
 
     def _stale(self) -> bytes:
         """Name the requests that nothing here can name any more."""
-        forgotten = self._current.forgotten
-        numbers = [forgotten.pop() for _ in range(len(forgotten))]
+        numbers = self._current.take_forgotten()
         return struct.pack(f"<{len(numbers)}Q", *numbers)
 
     def _schedule_save(self) -> None:

@@ -53,7 +53,7 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     current.follow_threads()
     sys.stdout = as_text(Stream("stdout", 1, sender, current))
     sys.stderr = as_text(Stream("stderr", 2, sender, current))
-    _part_from_forks(sender, receiver, descriptors.crash)
+    _part_from_forks(sender, receiver, descriptors.crash, loop)
     publisher = Publisher(sender, current)
     comms = Comms(publisher)
     comms.install()
@@ -73,13 +73,16 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     _leave(shell)
 
 
-def _part_from_forks(sender: Sender, receiver: Receiver, crash: int) -> None:
+def _part_from_forks(
+    sender: Sender, receiver: Receiver, crash: int, loop: asyncio.AbstractEventLoop
+) -> None:
     """Leave a process that the user's code forks alone with its plain descriptors (G38)."""
 
     def in_child() -> None:
         sender.close()
         receiver.close()
         leave_crash_pipe(crash)
+        loop.stop()  # a child of a background task ends where the loop would go on for it
         if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL):
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
