@@ -100,14 +100,18 @@ class Loop:
         self._current.begin(request)
         self._context.run(self._current.enter, request)
         started = datetime.now(UTC).isoformat()
-        self._sender.send(Kind.BEGIN, number, str(shell.execution_count).encode(), self._stale())
+        count = shell.execution_count
+        self._sender.send(Kind.BEGIN, number, str(count).encode(), self._stale())
+        failure: BaseException | None = None
         try:
             content, encoded = self._interrupts.call(number, self._answer(request), self._context)
         except BaseException as error:  # noqa: BLE001 - an interrupt outside of the user's code, or worse
-            content = self._failed(request, error)
-            encoded = jsons.dumps(content)
+            failure = error
         self._end_if_forked()
         self._interrupts.finish()
+        if failure is not None:
+            content = self._failed(request, failure, count)
+            encoded = jsons.dumps(content)
         abort = content.get("status") == "error" and _stops_queue(request)
         is_request = request.msg_type.endswith("_request")
         self._ledger[Slot.ENDED] = number
@@ -149,7 +153,7 @@ class Loop:
             raise ValueError(f"this kernel knows no {request.msg_type!r}")
         return await handler(request)
 
-    def _failed(self, request: Request, error: BaseException) -> dict[str, Any]:
+    def _failed(self, request: Request, error: BaseException, count: int) -> dict[str, Any]:
         """Tell what a handler raised: a malformed request, an interrupt, a fault of ours."""
         shell = self._shell
         content: dict[str, Any] = {"status": "error", **describe(error)}
@@ -162,9 +166,8 @@ class Loop:
             lines = traceback.format_exception_only(error)
             told = {**describe(error), "traceback": [line.rstrip("\n") for line in lines]}
             shell.publisher.publish("error", told)
-        return content | told | {
-            "execution_count": shell.execution_count, "user_expressions": {}, "payload": [],
-        }  # fmt: skip
+        cell = {"execution_count": count, "user_expressions": {}, "payload": []}
+        return content | told | cell
 
     def _stale(self) -> bytes:
         """Name the requests that nothing here can name any more."""

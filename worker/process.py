@@ -30,6 +30,10 @@ def settle(descriptors: Descriptors, parent: int) -> None:
     """Arrange this process. Exits at once if the parent has already gone."""
     os.setpgid(0, 0)
     die_with_parent(parent)
+    try:
+        os.getcwd()  # noqa: PTH109 - only whether there is one
+    except FileNotFoundError:  # it was deleted; IPython would refuse to start
+        os.chdir(os.path.expanduser("~"))  # noqa: PTH111
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
