@@ -179,7 +179,12 @@ def bind(
             if ":" in connection.ip and connection.transport == "tcp":
                 socket.setsockopt(zmq.IPV6, 1)
             sockets[channel] = socket
-            ports[channel] = _bind(socket, channel, connection)
+            try:
+                ports[channel] = _bind(socket, channel, connection)
+            except ConnectionFileError:
+                for opened in sockets.values():
+                    opened.close(linger=0)
+                raise
     return Sockets(**sockets), replace(connection, ports=ports)
 
 
@@ -191,7 +196,7 @@ def _bind(socket: zmq.Socket[bytes], channel: str, connection: Connection) -> in
         socket.bind(url)
     except zmq.ZMQError as error:
         raise ConnectionFileError(
-            f"The {channel} channel cannot be bound to {url}: {error.strerror}. "
+            f"The {channel} channel cannot be bound to {url}: {os.strerror(error.errno or 0)}. "
             "Another kernel or program may be using it; start the kernel anew with other ports."
         ) from None
     if connection.transport == "ipc":

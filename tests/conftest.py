@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
+
 import pytest
-from frontend import Frontend
+from frontend import Frontend, environment
 
 
 class _Shared:
@@ -73,3 +77,24 @@ def fresh(tmp_path, request):
         frontend.give_up()
     else:
         frontend.finish_or_give_up()
+
+
+@pytest.fixture(scope="session")
+def kernelspec(tmp_path_factory):
+    """The repository's kernelspec, installed for this interpreter where nothing else is."""
+    folder = tmp_path_factory.mktemp("jupyter")
+    spec = json.loads(Path(__file__).parent.parent.joinpath("kernelspec/kernel.json").read_text())
+    spec["argv"][0] = sys.executable
+    where = folder / "kernels" / "bulkhead"
+    where.mkdir(parents=True)
+    (where / "kernel.json").write_text(json.dumps(spec))
+    env = environment(folder) | {
+        "JUPYTER_PATH": str(folder),
+        "JUPYTER_DATA_DIR": str(folder / "data"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in env.items():
+            patch.setenv(name, value)
+        yield "bulkhead"

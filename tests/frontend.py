@@ -259,9 +259,12 @@ class Client:
         if channel == "iopub" and self._held:
             return self._held.pop(0)
         socket = self.sockets[channel]
-        if not socket.poll(deadline * 1000):
+        if not self._wait_for(socket, deadline):
             raise UnexpectedError(f"nothing came on {channel} in {deadline} s")
         return self.parse(channel, socket.recv_multipart())
+
+    def _wait_for(self, socket, deadline):
+        return socket.poll(deadline * 1000)
 
     def parse(self, channel, frames):
         at = frames.index(DELIMITER)
@@ -519,7 +522,7 @@ class Kernel:
         self.marker = uuid.uuid4().hex
         self.env = environment(self.folder) | {MARKER: self.marker} | (env or {})
         self.log = self.folder / "log.txt"
-        self.process = None
+        self.process = self.pidfd = None
         self.start()
 
     def start(self):
@@ -534,6 +537,15 @@ class Kernel:
                 cwd=self.folder,
                 start_new_session=True,
             )
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+        self.pidfd = os.pidfd_open(self.process.pid)
+
+    def close(self):
+        """Let go of the handle of the supervisor."""
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
 
     @property
     def pid(self):
@@ -589,15 +601,24 @@ class Kernel:
 class Frontend(Client):
     """A client that has started its own kernel."""
 
-    def __init__(self, folder, *, topics=(b"",), **options):
+    def __init__(self, folder, *, topics=(b"",), meanwhile=lambda kernel: None, **options):
         self.kernel = Kernel(folder, **options)
         self.clients = []
         self.logs_errors = False
         try:
+            meanwhile(self.kernel)  # it has been started and that is all
             super().__init__(self.kernel.connection, topics=topics)
         except BaseException:
             self._let_go()
             raise
+
+    def _wait_for(self, socket, deadline):
+        """Wait, but not for a kernel that is gone: what it sent is here at once."""
+        poller = zmq.Poller()
+        poller.register(socket, zmq.POLLIN)
+        poller.register(self.kernel.pidfd, zmq.POLLIN)
+        ready = dict(poller.poll(deadline * 1000))
+        return socket in ready or (self.kernel.pidfd in ready and socket.poll(1000))
 
     def _next(self, channel, deadline=DEADLINE):
         try:
@@ -686,6 +707,7 @@ class Frontend(Client):
 
     def _let_go(self):
         self.kernel.kill()
+        self.kernel.close()
         for client in self.clients:
             client.close()
         if hasattr(self, "sockets"):

@@ -18,9 +18,10 @@ from functools import cache
 
 from bulkhead_kernel.shared.records import Kind, Record
 from bulkhead_kernel.supervisor import events
+from bulkhead_kernel.supervisor.actions import Log, Publish, TellControl
 from bulkhead_kernel.supervisor.events import Request
 from bulkhead_kernel.supervisor.post_mortem import Facts, report
-from bulkhead_kernel.supervisor.transcript import Log, Publish, TellControl, Transcript, reply_type
+from bulkhead_kernel.supervisor.transcript import Transcript, reply_type
 from bulkhead_kernel.supervisor.wire import Message
 
 CRASH = Facts(exitcode=-9, pid=123)
@@ -111,6 +112,7 @@ class Teller:
     def __init__(self):
         self.transcript = Transcript()
         self.types = {}
+        self.now = 1000.0
         self.attach(1)
 
     def attach(self, generation):
@@ -163,10 +165,13 @@ class Teller:
     def captured(self, descriptor, data):
         self.transcript.captured(descriptor, data)
 
-    def due(self, now=1000.0):
-        """Let time pass until what waits is due."""
-        self.transcript.due(now)
-        return tell(self.transcript.due(now + 1))
+    def due(self):
+        """Let time pass until what waits is due; give it."""
+        told = []
+        for _ in "looked at", "due":
+            self.now += 1.0
+            told += tell(self.transcript.due(self.now))
+        return told
 
     def answer(self, number, msg_type="kernel_info_request", channel="shell", *, publish=False):
         asked = request(number, msg_type, channel)

@@ -151,6 +151,103 @@ class TestEveryDeath:
         assert [payload["source"] for payload in reply["payload"]] == ["ask_exit"]
 
 
+def die_busy(frontend, how, tmp_path):
+    parent = frontend.execute(f"die_of({how!r})")
+    frontend.recv_begin(parent)
+    return parent, "execute_reply"
+
+
+def die_in_input(frontend, how, tmp_path):
+    gate = Gate(tmp_path)
+    code = (
+        f"threading.Thread(target=lambda: ({gate.wait}, os._exit(3))).start(); input(os.getpid())"
+    )
+    parent = frontend.execute(code, allow_stdin=True)
+    frontend.recv_begin(parent)
+    pid = int(frontend.recv("stdin", "input_request", parent).content["prompt"])
+    if how.startswith("SIG"):
+        os.kill(pid, getattr(signal, how))
+    else:
+        gate.open()
+    return parent, "execute_reply"
+
+
+def die_in_a_comm_handler(frontend, how, tmp_path):
+    code = f"c = create_comm(target_name='t', comm_id='c'); c.on_msg(lambda _: die_of({how!r}))"
+    assert frontend.run(code) == [("comm_open", {})]
+    parent = frontend.send("shell", "comm_msg", {"comm_id": "c", "data": {}})
+    frontend.recv_busy(parent)
+    return parent, None
+
+
+def die_awaiting(frontend, how, tmp_path):
+    code = f"import asyncio; await asyncio.sleep(0); die_of({how!r})"
+    parent = frontend.execute(code)
+    frontend.recv_begin(parent)
+    return parent, "execute_reply"
+
+
+def die_in_a_task(frontend, how, tmp_path):
+    code = f"""
+import asyncio
+async def die(): die_of({how!r})
+task = asyncio.create_task(die()); await asyncio.sleep(1000)
+"""
+    parent = frontend.execute(code)
+    frontend.recv_begin(parent)
+    return parent, "execute_reply"
+
+
+def die_with_children(frontend, how, tmp_path):
+    code = f"""
+children = [subprocess.Popen(['sleep', '1000']) for _ in range(3)]
+if not os.fork(): signal.pause()
+die_of({how!r})
+"""
+    parent = frontend.execute(code)
+    frontend.recv_begin(parent)
+    return parent, "execute_reply"
+
+
+def die_in_a_finalizer(frontend, how, tmp_path):
+    code = f"class D:\n def __del__(self): die_of({how!r})\nd = D(); del d"
+    parent = frontend.execute(code)
+    frontend.recv_begin(parent)
+    return parent, "execute_reply"
+
+
+def die_in_a_signal_handler(frontend, how, tmp_path):
+    code = f"""
+signal.signal(signal.SIGALRM, lambda *_: die_of({how!r}))
+signal.setitimer(signal.ITIMER_REAL, 0.001)
+while True: sys.stderr.write('')
+"""
+    parent = frontend.execute(code)
+    frontend.recv_begin(parent)
+    return parent, "execute_reply"
+
+
+PLACES = [
+    die_busy, die_in_input, die_in_a_comm_handler, die_awaiting, die_in_a_task, die_with_children,
+    die_in_a_finalizer, die_in_a_signal_handler,
+]  # fmt: skip
+
+
+class TestEveryDeathInEveryPlace:
+    @pytest.mark.parametrize("place", PLACES)
+    @pytest.mark.parametrize("how", DEATHS)
+    def test_is_told_and_the_next_cell_runs(self, frontend, how, place, tmp_path):
+        """G19, G21: error, idle, reply; what was queued is aborted; what comes after runs."""
+        parent, reply = place(frontend, how, tmp_path)
+        if how == "SIGABRT" and place is not die_in_input:
+            frontend.recv_stream("stderr", "native words\n", parent)
+        frontend.recv_crash(parent, DEATHS[how], msg_type=reply)
+        if place is die_in_a_comm_handler:
+            frontend.recv_closed_comms(["c"])
+            frontend.arrived()
+        assert frontend.run("print('alive')") == [("stdout", "alive\n")]
+
+
 class TestPlaces:
     def test_idle(self, frontend):
         """G22: no cell error; the text of G19 on stderr by nobody's request; the next cell runs."""
@@ -313,6 +410,18 @@ class TestQueue:
             frontend.recv_begin(parent)
             frontend.recv_error(parent, "KernelExited")
             frontend.recv_idle(parent)
+            assert frontend.finish(after) == [("stdout", f"{i}\n")]
+
+    def test_what_is_sent_after_the_idle_of_a_crashed_comm_message_runs(self, frontend):
+        """G21: a comm message has no reply; its idle is the end that a client can see."""
+        for i in range(20):
+            code = "c = create_comm(target_name='t', comm_id='c'); c.on_msg(lambda _: os._exit(3))"
+            assert frontend.run(SETUP + code) == [("comm_open", {})]
+            parent = frontend.send("shell", "comm_msg", {"comm_id": "c", "data": {}})
+            frontend.recv_busy(parent)
+            frontend.recv_crash(parent, msg_type=None)
+            after = frontend.execute(f"print({i})")
+            frontend.recv_closed_comms(["c"])
             assert frontend.finish(after) == [("stdout", f"{i}\n")]
 
     def test_kernel_info_is_answered_between_two_workers(self, frontend):
@@ -496,3 +605,30 @@ def test_sixty_crashes_leave_nothing_behind(fresh):
         assert process.memory_info().rss < size + 3_000_000
     assert len(fresh.kernel.processes()) == 3
     assert Path(f"/proc/{zygote.pid}").exists()
+
+
+class TestExitOnCrash:
+    @pytest.mark.parametrize(
+        ("how", "code"),
+        [("SIGKILL", 137), ("SIGSEGV", 139), ("SIGABRT", 134), ("exit 3", 3)],
+    )
+    def test_the_exit_code_says_how(self, tmp_path, how, code):
+        """G19: for operators who retry on exit codes; the cell has its answer before the end."""
+        with kernel(tmp_path / "kernel", options=("--on-crash=exit",)) as frontend:
+            assert frontend.run(SETUP) == []
+            parent = frontend.execute(f"die_of({how!r})")
+            frontend.recv_begin(parent)
+            if how == "SIGABRT":
+                frontend.recv_stream("stderr", "native words\n", parent)
+            frontend.recv_crash(parent, DEATHS[how])
+            frontend.end(exit_code=code)
+
+    def test_success_is_never_said(self, tmp_path):
+        """os._exit(0) is a crash, too."""
+        with kernel(tmp_path / "kernel", options=("--on-crash=exit",)) as frontend:
+            parent = frontend.execute("import os; os._exit(0)")
+            frontend.recv_begin(parent)
+            frontend.recv_crash(parent)
+            code = frontend.kernel.wait()
+            assert code != 0
+            frontend.end(exit_code=code)

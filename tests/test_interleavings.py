@@ -13,6 +13,7 @@ from typing import ClassVar, NamedTuple
 import pytest
 from bulkhead_kernel.shared.records import Kind
 from bulkhead_kernel.supervisor import transcript as transcripts
+from bulkhead_kernel.supervisor.lifecycle import LifecycleError
 from bulkhead_kernel.supervisor.transcript import Transcript
 from world import World, every_schedule
 
@@ -211,7 +212,7 @@ class TestOneWorker:
     def test_a_failure_with_cells_behind_it(self):
         """G11: cells behind a failed one are aborted, each in its own pair; comms are not."""
         cells = {"1": ["print A", "fail"], "2": ["print B"]}
-        stories = try_all(cells, [f"{CELL} 1", f"{CELL} 2", "comm_msg 3 c"])
+        stories = try_all(cells, [f"{CELL} 1; {CELL} 2; comm_msg 3 c"])
         assert {story[-6:] for story in stories} == {
             (
                 "busy 2", "idle 2", "reply 2 execute_reply aborted",
@@ -274,7 +275,7 @@ class TestDeath:
     def test_at_any_moment_with_a_cell_behind(self):
         """G18, G19, G21, G22: whatever was written is told, then why, then who is aborted."""
         cells = {"1": ["print A", "write B"], "2": ["print D"]}
-        stories = try_all(cells, [f"{CELL} 1", f"{CELL} 2"], deaths=1)
+        stories = try_all(cells, [f"{CELL} 1; {CELL} 2"], deaths=1, swift=True)
         assert (
             "starting -", "hello 1",
             "busy 1", "stdout 1 'AB'",
@@ -283,9 +284,9 @@ class TestDeath:
         ) in stories  # fmt: skip
 
     def test_at_any_moment_with_a_cell_that_waits_for_the_reply(self):
-        """G21, G22, G23: a cell that is sent after the reply runs, on the next worker if need be."""
+        """G21, G22, G23: a cell that is sent after the reply runs, perhaps on the next worker."""
         cells = {"1": ["print A"], "2": ["print B"]}
-        stories = try_all(cells, [f"{CELL} 1", "get 1", f"{CELL} 2"], deaths=1)
+        stories = try_all(cells, [f"{CELL} 1", "get 1", f"{CELL} 2"], deaths=1, swift=True)
         ends = {story[-1] for story in stories}
         assert "reply 2 execute_reply ok" in ends
         assert "reply 2 execute_reply aborted" not in ends
@@ -293,41 +294,46 @@ class TestDeath:
     def test_at_any_byte(self):
         """G20: half a record is nothing, also for what is written around it."""
         cells = {"1": ["print A", "write B"]}
-        try_all(cells, [f"{CELL} 1"], deaths=1, torn=True)
+        try_all(cells, [f"{CELL} 1"], deaths=1, torn=True, swift=True)
 
     def test_while_a_message_of_a_comm_is_dealt_with(self):
         """G9, G19, G21: a request without a reply has its pair, and takes cells behind it along."""
-        stories = try_all({"2": ["print B"]}, ["comm_msg 1 c", f"{CELL} 2"], deaths=1)
+        stories = try_all({"2": ["print B"]}, ["comm_msg 1 c", f"{CELL} 2"], deaths=1, swift=True)
         assert any("over 1 aborting" in story for story in stories)
 
     def test_with_a_thread_and_a_child_at_work(self):
         """G18: what anybody had written is published before the end is told."""
-        try_all({"1": ["thread print Z", "child write Y"]}, [f"{CELL} 1"], deaths=1)
+        try_all({"1": ["thread print Z", "child write Y"]}, [f"{CELL} 1"], deaths=1, swift=True)
 
     def test_with_a_comm_open(self):
         """G17: the comms of a dead worker are closed before anything else is busy."""
-        stories = try_all({"1": ["comm_open c"]}, [f"{CELL} 1", "comm_info_request 9"], deaths=1)
+        stories = try_all(
+            {"1": ["comm_open c"]},
+            [f"{CELL} 1", "see hello 2", "comm_info_request 9"],
+            deaths=1,
+            swift=True,
+        )
         assert any("comm_close - c" in story for story in stories)
 
     def test_while_a_client_opens_and_closes_a_comm(self):
         """G14: a close that was sent to a dead worker is still a close."""
-        cells = {"3": ["accept c"], "4": ["forget c"]}
-        asking = ["comm_open 3 c", "comm_close 4 c", "see buried 1", "comm_info_request 9"]
-        try_all(cells, asking, deaths=1)
+        asking = ["comm_open 3 c; comm_close 4 c", "see hello 2", "comm_info_request 9"]
+        try_all({"3": ["accept c"]}, asking, deaths=1, swift=True)
 
     def test_twice(self):
         """G9, G23: each request ends once, whatever becomes of the workers it was meant for."""
-        try_all({"1": ["print A"]}, [f"{CELL} 1"], deaths=2)
+        try_all({"1": ["print A"]}, [f"{CELL} 1"], deaths=2, swift=True)
 
     def test_from_the_first_moment(self):
         """G9, G22: a worker that dies while it starts takes nobody's request with it."""
-        stories = try_all({"1": ["print A"]}, [f"{CELL} 1"], deaths=1, cold=True)
+        stories = try_all({"1": ["print A"]}, [f"{CELL} 1"], deaths=1, cold=True, swift=True)
         assert any(line == "hello 2" for story in stories for line in story)
         assert not any(line == "hello 1" for story in stories for line in story[:1])
 
     def test_three_times_while_starting(self):
         """G25: then no more are started, and whoever asks is told why."""
-        stories = try_all({"1": []}, [f"{CELL} 1"], deaths=3, cold=True)
+        asking = ["see gone 3", f"{CELL} 1"]
+        stories = try_all({"1": []}, asking, deaths=3, cold=True, stillborn=True)
         assert (
             "starting -",
             "gone 1", "buried 1", "gone 2", "buried 2", "gone 3", "buried 3",
@@ -337,14 +343,22 @@ class TestDeath:
     def test_by_foreign_bytes_on_its_pipe(self):
         """G26: a worker that scribbles on its pipe costs itself; what it had said is published."""
         cells = {"1": ["print A", "write B", "garbage", "print C"], "2": ["print D"]}
-        stories = try_all(cells, [f"{CELL} 1", f"{CELL} 2"])
-        assert all("error 1 KernelKilled" in story for story in stories)
+        stories = try_all(cells, [f"{CELL} 1", "get 1", f"{CELL} 2"], swift=True)
+        for story in stories:
+            assert "error 1 KernelKilled" in story
+            assert story[-1] == "reply 2 execute_reply ok"
+
+    def test_by_exit_with_a_cell_behind(self):
+        """G9, G22: a cell that waits when the user leaves is run by the next worker."""
+        cells = {"1": ["print A", "exit"], "2": ["print B"]}
+        stories = try_all(cells, [f"{CELL} 1; {CELL} 2"], swift=True)
+        for story in stories:
+            assert story[-1] == "reply 2 execute_reply ok"
+            assert "stderr - (KernelKilled)" not in story
 
     def test_because_the_kernel_ends(self):
         """G9: whatever runs or waits when the kernel is told to end gets its answer."""
-        stories = try_all(
-            {"1": ["print A"], "2": ["print B"]}, [f"{CELL} 1", f"{CELL} 2"], shutdown=True
-        )
+        stories = try_all({"1": ["print A"]}, [f"{CELL} 1; {CELL} 2"], shutdown=True, swift=True)
         assert any("error 2 KernelStopped" in story for story in stories)
 
 
@@ -368,8 +382,8 @@ class TestTheNet:
     def test_catches(self, fault, monkeypatch):
         """Promises that no test would miss are not protected: each fault makes a world fail."""
         FAULTS[fault](monkeypatch)
-        with pytest.raises((AssertionError, StopIteration, ValueError)):
-            try_all(self.CELLS, [f"{CELL} 1", f"{CELL} 2"], deaths=1)
+        with pytest.raises((AssertionError, ValueError, LifecycleError)):
+            try_all(self.CELLS, [f"{CELL} 1", f"{CELL} 2"], deaths=1, swift=True)
 
 
 def _after_reply(patch):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
 
 import pytest
-from frontend import Gate, merged
+from frontend import Gate, kernel, merged
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 SETUP = """
 import asyncio, ctypes, os, re, signal, subprocess, sys, threading, time
@@ -390,7 +393,7 @@ for i in range(10_000): display({'text/plain': f'{i}' + 'x' * 1_000_000}, raw=Tr
         assert frontend.worker_pid() == pid
 
     def test_a_hail_of_signals_costs_no_text(self, frontend):
-        """G28: 300 SIGINTs into a cell that catches them and prints; each line is whole, in order.
+        """G28: 150 SIGINTs into a cell that catches them and prints; each line is whole, in order.
 
         A line may be missing where the interrupt came before its record was begun.
         """
@@ -410,11 +413,11 @@ while not asked:
     try: carry_on()
     except KeyboardInterrupt: pass
 """
-        for _ in range(5):
+        for _ in range(3):
             parent = frontend.execute(code)
             frontend.recv_begin(parent)
             entries = []
-            for _ in range(60):
+            for _ in range(50):
                 # One signal for each message; a signal may hit the one line that catches nothing.
                 entries.append(frontend.recv("iopub").entry)
                 if entries[-1][0] == "error":
@@ -473,25 +476,88 @@ input('second')
         frontend.recv_reply(parent)
 
 
-class TestStuck:
-    def test_a_second_interrupt_ends_what_ignores_the_first(self, frontend, tmp_path):
-        """G29, race 18: C code that holds the GIL and never looks at signals can still be stopped.
+STUCK = """
+import itertools, os
+endless = itertools.chain(map(os.write, [1], [b'held\\n']), itertools.repeat(1))
+max(endless)
+"""
+"""C code that holds the GIL for ever and never looks at signals; it says so from within."""
 
-        The first interrupt is told on stderr once it has not been taken for a while; the second
-        then ends the worker, and the cell says so as a crash does.
+
+def stuck(frontend):
+    """Start such a cell and interrupt it once; give it, after it was told where it is stuck."""
+    parent = frontend.execute(STUCK)
+    frontend.recv_begin(parent)
+    frontend.recv_stream("stdout", "held\n", parent)
+    interrupt(frontend)
+    remark = frontend.recv("iopub", "stream", parent)
+    assert remark.content["name"] == "stderr"
+    assert "line 4" in ANSI.sub("", remark.content["text"])
+    return parent
+
+
+@pytest.fixture
+def impatient(tmp_path):
+    """A kernel that takes less time to tell where a cell is stuck."""
+    options = ("--interrupt-stuck-after=0.2", "--interrupt-kill-after=600")
+    with kernel(tmp_path / "kernel", options=options) as frontend:
+        yield frontend
+
+
+class TestStuck:
+    def test_a_second_interrupt_ends_what_ignores_the_first(self, impatient):
+        """G29, race 18: C code that holds the GIL and never looks at signals can be stopped.
+
+        The first interrupt is told on stderr, with the line, once it has not been taken for a
+        while; the second then ends the worker, and the cell says so as a crash does.
         """
-        code = "import itertools; print('held'); max(itertools.repeat(1))"
-        parent = frontend.execute(code)
-        frontend.recv_begin(parent)
-        frontend.recv_stream("stdout", "held\n", parent)
-        interrupt(frontend)
-        remark = frontend.recv("iopub", "stream", parent)
-        assert remark.content["name"] == "stderr"
-        request = frontend.interrupt()
-        assert recv_both(frontend, parent, request)[-1] == ("error", "KernelInterrupted")
-        frontend.recv_reply(parent, "error")
-        frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
-        assert frontend.run("1") == [("result", "1")]
+        parent = stuck(impatient)
+        request = impatient.interrupt()
+        assert recv_both(impatient, parent, request)[-1] == ("error", "KernelInterrupted")
+        impatient.recv_reply(parent, "error")
+        impatient.recv_reply(request, msg_type="interrupt_reply", channel="control")
+        assert impatient.run("1") == [("result", "1")]
+
+    def test_all_else_is_answered_meanwhile(self, impatient):
+        """G12: a cell that is stuck keeps nobody from being answered; what is queued is aborted."""
+        parent = stuck(impatient)
+        queued = impatient.execute("never")
+        for _ in range(5):
+            impatient.request("kernel_info_request")
+            impatient.request("kernel_info_request", channel="control")
+            impatient.request("comm_info_request")
+            impatient.beat()
+        request = impatient.interrupt()
+        assert recv_both(impatient, parent, request)[-1] == ("error", "KernelInterrupted")
+        impatient.recv_reply(parent, "error")
+        impatient.recv_reply(request, msg_type="interrupt_reply", channel="control")
+        impatient.recv_aborted(queued)
+        assert impatient.run("1") == [("result", "1")]
+
+    def test_the_deadline_ends_it_without_a_second_interrupt(self, tmp_path):
+        """G29, race 18: nobody has to press twice."""
+        options = ("--interrupt-stuck-after=0.1", "--interrupt-kill-after=0.3")
+        with kernel(tmp_path / "kernel", options=options) as frontend:
+            parent = stuck(frontend)
+            while (message := frontend.recv("iopub")).type == "stream":
+                assert message.content["name"] == "stderr"
+            assert message.parent_id == parent
+            assert message.entry == ("error", "KernelInterrupted")
+            frontend.recv_idle(parent)
+            frontend.recv_reply(parent, "error")
+            assert frontend.run("1") == [("result", "1")]
+
+    def test_a_cell_that_takes_it_late_is_left_alone(self, tmp_path):
+        """G28: who hears the interrupt in time is not ended, and one interrupt acts once."""
+        options = ("--interrupt-stuck-after=600", "--interrupt-kill-after=600")
+        with kernel(tmp_path / "kernel", options=options) as frontend:
+            pid = frontend.worker_pid()
+            code = "import itertools; print('held'); max(itertools.repeat(1, 3 * 10**7)); pass"
+            parent = frontend.execute(code)
+            frontend.recv_begin(parent)
+            frontend.recv_stream("stdout", "held\n", parent)
+            hit(frontend, parent)
+            assert frontend.worker_pid() == pid
 
 
 def test_held_cells_can_be_let_go(frontend, tmp_path):

@@ -288,6 +288,20 @@ class TestOthers:
         reply = frontend.request("history_request", ask | content)
         assert "'history ' + str(1)" in [line[2] for line in reply["history"]]
 
+    def test_history_is_there_at_once(self, frontend):
+        """A search or a range by the session's own number finds the cell that has just run."""
+        for i in range(5):
+            code = f"'just run {i}'"
+            count = frontend.run(code).reply["execution_count"]
+            ask = {"raw": True, "output": False, "hist_access_type": "search"}
+            reply = frontend.request("history_request", ask | {"pattern": f"*just run {i}*"})
+            assert [line[1:] for line in reply["history"]] == [[count, code]]
+            session = reply["history"][0][0]
+            ask = {"raw": True, "output": False, "hist_access_type": "range"}
+            where = {"session": session, "start": count, "stop": count + 1}
+            reply = frontend.request("history_request", ask | where)
+            assert reply["history"] == [[session, count, code]]
+
     def test_an_unknown_request_gets_its_pair_and_no_reply(self, frontend):
         """G9: unknown types are tolerated on both channels, and the log says so."""
         for channel in ("shell", "control"):

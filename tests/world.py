@@ -14,27 +14,22 @@ frames hold; none of them has to say what matters.
 from __future__ import annotations
 
 import json
-from codecs import IncrementalDecoder
+from codecs import getincrementaldecoder
 from collections import deque
 from dataclasses import replace
-from itertools import chain, count, repeat
+from itertools import count
 from types import FunctionType, GeneratorType
 from typing import NamedTuple
 
 from bulkhead_kernel.shared import frames, records
 from bulkhead_kernel.shared.records import Kind
 from bulkhead_kernel.supervisor import events
+from bulkhead_kernel.supervisor.actions import Publish, TellControl, TellShell
 from bulkhead_kernel.supervisor.events import FOR_THE_WORKER, Request
 from bulkhead_kernel.supervisor.lifecycle import Do, Event, Lifecycle, State
 from bulkhead_kernel.supervisor.post_mortem import STOPPED, gave_up
 from bulkhead_kernel.supervisor.queue import Queue, Turn
-from bulkhead_kernel.supervisor.transcript import (
-    Publish,
-    TellControl,
-    TellShell,
-    Transcript,
-    reply_type,
-)
+from bulkhead_kernel.supervisor.transcript import Transcript, reply_type
 from telling import CRASH, STOPPING, message, tell
 
 OK = b'{"status":"ok"}'
@@ -42,30 +37,24 @@ OK = b'{"status":"ok"}'
 
 def every_schedule(build):
     """Give the world that ``build`` makes at the end of each of its schedules."""
-    known, prefix = set(), ()
-    while prefix is not None:
-        world, taken = build(), []
-        for choice in chain(prefix, repeat(0)):
-            ready = [part for part in world.parts if part.ready()]
+    known, branches = set(), []  # branches: for each step, who could take it, next to try first
+    while True:
+        world = build()
+        for ready in branches:
+            world.parts[ready[0]].step()
+        while (state := world.state()) not in known:
+            known.add(state)
+            ready = [at for at, part in enumerate(world.parts) if part.ready()]
             if not ready:
                 yield world
                 break
-            taken.append((choice, len(ready)))
-            ready[choice].step()
-            if len(taken) >= len(prefix):
-                if (state := world.state()) in known:
-                    break
-                known.add(state)
-        prefix = _next(taken)
-
-
-def _next(taken):
-    """Give the choices of the schedule after this one; None if this was the last."""
-    while taken:
-        choice, available = taken.pop()
-        if choice + 1 < available:
-            return (*(before for before, _ in taken), choice + 1)
-    return None
+            branches.append(ready)
+            world.parts[ready[0]].step()
+        while branches and len(branches[-1]) == 1:
+            branches.pop()
+        if not branches:
+            return
+        branches[-1] = branches[-1][1:]
 
 
 class Part:
@@ -74,8 +63,8 @@ class Part:
     def __init__(self, name, life):
         self.name = name
         self.life = life
-        self._waits_for = None
         self.over = False
+        self.step()  # to its first yield
 
     def __repr__(self):
         return f"<{self.name}>"
@@ -129,6 +118,7 @@ class Worker:
         self.running = ""
         self.cell = "-"
         self.dead = False
+        self.leaving = False
         self.heard = True  # what it writes is a stream of records, so far
 
     def __hash__(self):
@@ -149,10 +139,21 @@ class World:
     ``cells`` says what the worker does for each request (by msg_id), ``clients`` what each client
     does; see ``_do`` and ``_client`` for the words. ``deaths`` is how often a worker may die, at
     any moment. With ``torn``, others may come in between the halves of a record. With ``cold``, the
-    start of the first worker is part of what is tried.
+    start of the first worker is part of what is tried. With ``swift``, everybody is quicker than
+    the clock. With ``stillborn``, only workers that start die.
     """
 
-    def __init__(self, cells, *clients, deaths=0, torn=False, shutdown=False, cold=False):
+    def __init__(
+        self,
+        cells,
+        *clients,
+        deaths=0,
+        torn=False,
+        shutdown=False,
+        cold=False,
+        swift=False,
+        stillborn=False,
+    ):
         self.transcript = Transcript()
         self.told = []  # all that IOPub has done, in words
         self.replies = []  # all that Shell has sent, in words
@@ -165,7 +166,7 @@ class World:
         self.socket, self.to_iopub, self.to_shell, self.to_control = Box(), Box(), Box(), Box()
         self.worker = None
         self.life, self._why = Lifecycle(), None  # Control's
-        self._cells = cells
+        self._cells, self._swift, self._stillborn = cells, swift, stillborn
         self._attached, self._listening, self._decoder = None, False, None  # IOPub's
         self._queue, self._offered, self._numbers = Queue(), None, count(1)  # Shell's
         self.parts = []
@@ -199,7 +200,7 @@ class World:
     # Outside.
 
     def _client(self, steps):
-        """Do one thing after another: send a message, or wait until something was seen."""
+        """Do one thing after another: send messages, or wait until something was told."""
         for step in steps:
             word, _, rest = step.partition(" ")
             if word == "see":
@@ -208,21 +209,38 @@ class World:
                 yield lambda rest=rest: any(line.split()[1] == rest for line in self.replies)
             else:
                 yield
-                msg_id, _, comm_id = rest.partition(" ")
-                content = json.dumps({"comm_id": comm_id}).encode() if comm_id else b"{}"
-                if word in ("comm_info_request", "comm_close"):
-                    self.told.append(f"({word} {rest})")
-                self.socket.put(message(msg_id, word, content))
+                for words in step.split("; "):
+                    self._say(*words.split(" "))
+
+    def _say(self, msg_type, msg_id, comm_id=""):
+        content = json.dumps({"comm_id": comm_id}).encode() if comm_id else b"{}"
+        if msg_type in ("comm_info_request", "comm_close"):
+            self.told.append(f"({msg_type} {msg_id} {comm_id})")
+        self.socket.put(message(msg_id, msg_type, content))
 
     def _clock(self):
-        """Let time pass while text waits."""
+        """Let time pass while text waits: at any moment, or (swift) when all the others rest."""
         while True:
-            yield lambda: self.transcript.streams.wait(self.now)
+            yield (
+                lambda: (
+                    self.transcript.streams.wait(self.now)
+                    and not (
+                        self._swift
+                        and any(part.ready() for part in self.parts if part.name != "clock")
+                    )
+                )
+            )
             self.now += 1.0
 
     def _fate(self, deaths):
         for _ in range(deaths):
-            yield lambda: self.worker is not None and not self.worker.dead
+            yield (
+                lambda: (
+                    self.worker is not None
+                    and not self.worker.dead
+                    and not (self._stillborn and f"hello {self.worker.generation}" in self.told)
+                )
+            )
             self._kill()
 
     def _kill(self):
@@ -257,10 +275,11 @@ class World:
             worker.running = msg_id if worker.heard else worker.running
             if msg_type == "execute_request":
                 worker.cell = msg_id
-            failed = False
+            failed = leaves = False
             for words in self._cells.get(msg_id, ()):
                 yield
                 failed |= words == "fail"
+                leaves |= words == "exit"
                 yield from self._do(worker, "main", request, words)
             yield
             content = b'{"status":"error"}' if failed else OK
@@ -270,6 +289,12 @@ class World:
                 worker, Kind.DONE, request.number, b"1", flag, name, content, b"{}"
             )
             worker.running = "" if worker.heard else worker.running
+            if leaves:
+                yield
+                yield from self._send(worker, Kind.LEAVING, 0)
+                worker.leaving = True
+                yield
+                worker.die()
 
     def _later(self, worker, sender, request, words):
         """Be a thread or a child that the request has left behind."""
@@ -308,7 +333,7 @@ class World:
             worker.records += b"this is no frame"
             worker.heard = False
         else:
-            assert verb == "fail", verb
+            assert verb in ("fail", "exit"), verb
 
     def _note_written(self, worker, sender, what, msg_id):
         if worker.heard:
@@ -401,22 +426,20 @@ class World:
             case events.Attach(worker):
                 self._attached, self._listening = worker, True
                 self._decoder = frames.Decoder()
-                return transcript.attach(worker.generation)
-            case events.Sent():
-                return transcript.sent(event)
-            case events.Answer():
-                return transcript.answer(event)
-            case events.Abort():
-                return transcript.abort(event)
-            case events.Refuse():
-                return transcript.refuse(event)
-            case events.CommInfo():
-                return transcript.comm_info(event)
-            case events.CommClosed():
-                return transcript.comm_closed(event)
-            case events.Died(generation, why):
-                return transcript.died(generation, why)
-        raise AssertionError(event)
+                actions = transcript.attach(worker.generation)
+            case events.Died(generation, facts):
+                actions = transcript.died(generation, facts)
+            case _:
+                methods = {
+                    events.Sent: transcript.sent,
+                    events.Answer: transcript.answer,
+                    events.Abort: transcript.abort,
+                    events.Refuse: transcript.refuse,
+                    events.CommInfo: transcript.comm_info,
+                    events.CommClosed: transcript.comm_closed,
+                }
+                actions = methods[type(event)](event)
+        return actions
 
     def _perform(self, actions):
         for action, words in zip(actions, tell(actions), strict=True):
@@ -507,6 +530,8 @@ class World:
                 self._do_next(life.take(Event.BURIED))
             case events.Signalled():
                 self._do_next(life.take(Event.STOP))
+            case events.Leaving():
+                pass
             case events.Misbehaved():
                 if not self.worker.dead and life.state is not State.DYING:
                     self._kill()
@@ -535,44 +560,42 @@ class World:
                 assert do is Do.NOTHING
 
 
-_ATOMS = {str, bytes, int, bool, type(None), frozenset, Kind, Written}
-
-
-_EVENTS = {name for name, kind in vars(events).items() if hasattr(kind, "__dataclass_params__")}
+_ATOMS = {str, bytes, int, bool, type(None), frozenset, Kind, State, Written}
+_ATOMS |= {one for one in vars(events).values() if hasattr(one, "__dataclass_params__")}
+_STATELESS = {FunctionType, World, type}
 
 
 def _frozen(value, now, known):
     """Give a hashable copy of a state; of moments only whether they are past, now or to come."""
     kind = type(value)
-    if kind in _ATOMS or kind.__name__ in _EVENTS:
+    if kind in _ATOMS:
         return value
     if kind is list or kind is tuple or kind is deque:
         return tuple([_frozen(one, now, known) for one in value])
     if kind is dict:
         return tuple([(key, _frozen(one, now, known)) for key, one in value.items()])
-    if kind is float:
-        return value and max(round(value - now, 3), -1.0)
-    if kind is bytearray:
-        return bytes(value)
-    if kind is set:
-        return frozenset(value)
-    if kind is count:
-        return repr(value)
-    if kind is FunctionType or kind is World or issubclass(kind, type):
-        return None
-    if kind is Part:
-        return not value.over and _frozen(value.life, now, known)
-    if kind is GeneratorType:
-        frame, inner = value.gi_frame, value.gi_yieldfrom
-        return frame and (
-            frame.f_lineno, _frozen(frame.f_locals, now, known), _frozen(inner, now, known)
-        )  # fmt: skip
-    if issubclass(kind, IncrementalDecoder):
-        return value.getstate()
-    if (name := known.get(id(value))) is not None:
-        return name
+    if kind in _STATELESS or id(value) in known:
+        return known.get(id(value))
+    if (copy := _COPIES.get(kind)) is not None:
+        return _frozen(copy(value, now), now, known)
     known[id(value)] = f"object {len(known)}"
-    fields = getattr(value, "__dict__", None)
-    if fields is None:
+    if (fields := getattr(value, "__dict__", None)) is None:
         fields = {name: getattr(value, name) for name in value.__slots__}
-    return kind.__name__, _frozen(fields, now, known)
+    return kind.__name__, tuple([_frozen(one, now, known) for one in fields.values()])
+
+
+def _frame(generator, _):
+    """Give what a generator holds: its line, its variables, and the generator it waits for."""
+    frame = generator.gi_frame
+    return frame and [frame.f_lineno, dict(frame.f_locals), generator.gi_yieldfrom]
+
+
+_COPIES = {
+    float: lambda value, now: str(value and max(round(value - now, 3), -1.0)),
+    bytearray: lambda value, _: bytes(value),
+    set: lambda value, _: frozenset(value),
+    count: lambda value, _: repr(value),
+    Part: lambda value, _: not value.over and value.life,
+    GeneratorType: _frame,
+    type(getincrementaldecoder("utf-8")()): lambda value, _: value.getstate(),
+}

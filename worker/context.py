@@ -110,6 +110,11 @@ class Current:
         self._newest = request
         self._variable.set(request)
 
+    @property
+    def forgotten(self) -> list[int]:
+        """The numbers that the next ``take_forgotten`` will give."""
+        return [reference.number for reference in self._forgotten]  # type: ignore[attr-defined]
+
     def take_forgotten(self) -> list[int]:
         """Give the numbers of requests that nothing here can name any more, once each."""
         references = [self._forgotten.pop() for _ in range(len(self._forgotten))]
@@ -152,7 +157,7 @@ class Current:
         threading.Thread.start = start_with_request  # type: ignore[method-assign,assignment]
         ThreadPoolExecutor.submit = submit_with_request  # type: ignore[method-assign,assignment]
 
-    def _run(self, request: Request, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _run(self, request: Request, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         token = self.enter(request)
         try:
             return fn(*args, **kwargs)

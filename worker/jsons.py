@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import msgspec
@@ -59,6 +61,8 @@ def _plain(value: Any) -> object:
         convert = getattr(value, method, None)
         if callable(convert):
             return convert()
+    if isinstance(value, Mapping):
+        return dict(value)
     if hasattr(value, "__iter__"):
         return list(value)
     if hasattr(value, "__float__"):
@@ -74,8 +78,12 @@ def _simple(value: Any, above: set[int]) -> Any:
         # Whatever it is: msgspec, or the hook, knows its form, unless a surrogate is inside.
         try:
             return msgspec.json.decode(msgspec.json.encode(value, enc_hook=_plain))
-        except UnicodeEncodeError:
-            return _simple(_plain(value), above)
+        except (UnicodeEncodeError, TypeError, _OddKeyError):
+            if is_dataclass(value):
+                plain: object = {one.name: getattr(value, one.name) for one in fields(value)}
+            else:
+                plain = _plain(value)
+            return _simple(plain, above)
     if id(value) in above:
         raise ValueError("the value contains itself")
     above.add(id(value))

@@ -156,6 +156,9 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         """Show an error. A cell cancelled by an interrupt shows the interrupt."""
         _, error, trace = exc_tuple or sys.exc_info()
+        if error is None:  # %tb and the like: IPython shows the last one
+            super().showtraceback(exc_tuple, *args, **kwargs)
+            return
         error = self.as_interrupt(error)
         trace = _without_ours(trace)
         if isinstance(error, BaseExceptionGroup):
