@@ -5,13 +5,14 @@ processes: the child becomes the zygote and imports IPython while this process i
 """
 
 import os
-import socket
 import sys
 
 if sys.path and sys.path[0] in ("", os.getcwd()):  # noqa: PTH109 - pathlib is not imported yet
     # `python -m` puts the working directory first. A user's own socket.py or zmq.py there must not
     # become the supervisor's; the worker puts the directory back for the user's code.
     del sys.path[0]
+
+import socket
 
 from .options import parse_options
 

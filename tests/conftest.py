@@ -67,16 +67,29 @@ def frontend(shared_kernel, request):
 
 
 @pytest.fixture
-def fresh(tmp_path, request):
-    """The strict client of a kernel of the test's own; a test that ends it calls ``end``."""
-    frontend = Frontend(tmp_path / "kernel")
-    yield frontend
-    if frontend.context.closed:
-        return
-    if getattr(request.node, "failed_call", True):
-        frontend.give_up()
-    else:
-        frontend.finish_or_give_up()
+def launch(tmp_path, request):
+    """Start a kernel of the test's own, with options; a test that ends it calls ``end``."""
+    frontends = []
+
+    def start(**options):
+        frontends.append(Frontend(tmp_path / f"kernel-{len(frontends)}", **options))
+        return frontends[-1]
+
+    yield start
+    failed = getattr(request.node, "failed_call", True)
+    for frontend in frontends:
+        if frontend.context.closed:
+            continue
+        if failed:
+            frontend.give_up()
+        else:
+            frontend.finish_or_give_up()
+
+
+@pytest.fixture
+def fresh(launch):
+    """The strict client of a kernel of the test's own."""
+    return launch()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import signal
 import time
 
 import pytest
-from frontend import Gate, kernel, merged
+from frontend import Gate, merged
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -492,16 +492,14 @@ def stuck(frontend):
     interrupt(frontend)
     remark = frontend.recv("iopub", "stream", parent)
     assert remark.content["name"] == "stderr"
-    assert "line 4" in ANSI.sub("", remark.content["text"])
+    assert "line 3" in ANSI.sub("", remark.content["text"])
     return parent
 
 
 @pytest.fixture
-def impatient(tmp_path):
+def impatient(launch):
     """A kernel that takes less time to tell where a cell is stuck."""
-    options = ("--interrupt-stuck-after=0.2", "--interrupt-kill-after=600")
-    with kernel(tmp_path / "kernel", options=options) as frontend:
-        yield frontend
+    return launch(options=("--interrupt-stuck-after=0.2", "--interrupt-kill-after=600"))
 
 
 class TestStuck:
@@ -534,30 +532,28 @@ class TestStuck:
         impatient.recv_aborted(queued)
         assert impatient.run("1") == [("result", "1")]
 
-    def test_the_deadline_ends_it_without_a_second_interrupt(self, tmp_path):
+    def test_the_deadline_ends_it_without_a_second_interrupt(self, launch):
         """G29, race 18: nobody has to press twice."""
-        options = ("--interrupt-stuck-after=0.1", "--interrupt-kill-after=0.3")
-        with kernel(tmp_path / "kernel", options=options) as frontend:
-            parent = stuck(frontend)
-            while (message := frontend.recv("iopub")).type == "stream":
-                assert message.content["name"] == "stderr"
-            assert message.parent_id == parent
-            assert message.entry == ("error", "KernelInterrupted")
-            frontend.recv_idle(parent)
-            frontend.recv_reply(parent, "error")
-            assert frontend.run("1") == [("result", "1")]
+        frontend = launch(options=("--interrupt-stuck-after=0.1", "--interrupt-kill-after=0.3"))
+        parent = stuck(frontend)
+        while (message := frontend.recv("iopub")).type == "stream":
+            assert message.content["name"] == "stderr"
+        assert message.parent_id == parent
+        assert message.entry == ("error", "KernelInterrupted")
+        frontend.recv_idle(parent)
+        frontend.recv_reply(parent, "error")
+        assert frontend.run("1") == [("result", "1")]
 
-    def test_a_cell_that_takes_it_late_is_left_alone(self, tmp_path):
+    def test_a_cell_that_takes_it_late_is_left_alone(self, launch):
         """G28: who hears the interrupt in time is not ended, and one interrupt acts once."""
-        options = ("--interrupt-stuck-after=600", "--interrupt-kill-after=600")
-        with kernel(tmp_path / "kernel", options=options) as frontend:
-            pid = frontend.worker_pid()
-            code = "import itertools; print('held'); max(itertools.repeat(1, 3 * 10**7)); pass"
-            parent = frontend.execute(code)
-            frontend.recv_begin(parent)
-            frontend.recv_stream("stdout", "held\n", parent)
-            hit(frontend, parent)
-            assert frontend.worker_pid() == pid
+        frontend = launch(options=("--interrupt-stuck-after=600", "--interrupt-kill-after=600"))
+        pid = frontend.worker_pid()
+        code = STUCK.replace("repeat(1)", "repeat(1, 3 * 10**7)")
+        parent = frontend.execute(code)
+        frontend.recv_begin(parent)
+        frontend.recv_stream("stdout", "held\n", parent)
+        hit(frontend, parent)
+        assert frontend.worker_pid() == pid
 
 
 def test_held_cells_can_be_let_go(frontend, tmp_path):

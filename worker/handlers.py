@@ -165,10 +165,16 @@ class Handlers:
         if access == "tail":
             lines = manager.get_tail(count, raw=raw, output=output, include_latest=True)
         elif access == "range":
-            lines = manager.get_range(
-                field(request, "session", int, 0), field(request, "start", int, 0),
-                request.content.get("stop"), raw=raw, output=output,
-            )  # fmt: skip
+            session = field(request, "session", int, 0)
+            found = manager.get_range(
+                session,
+                field(request, "start", int, 0),
+                request.content.get("stop"),
+                raw=raw,
+                output=output,
+            )
+            # IPython calls the present session 0, also if it was asked for by its number.
+            lines = ((max(session, 0) or number, *rest) for number, *rest in found)
         elif access == "search":
             lines = manager.search(
                 field(request, "pattern", str, "*"), raw=raw, output=output, n=count,
