@@ -1,0 +1,105 @@
+"""The layers of the house, held by reading the imports."""
+
+from __future__ import annotations
+
+import ast
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+PACKAGES = ("shared", "worker", "supervisor", "kernelspec")
+ALLOWED = {
+    "shared": (),
+    "worker": ("shared",),
+    "supervisor": ("shared", "worker.zygote", "worker.options"),
+    "kernelspec": ("shared",),
+}
+FORBIDDEN = {
+    "shared": ("zmq", "IPython", "jupyter_client", "msgspec"),
+    "worker": ("zmq", "jupyter_client", "psutil"),
+    "supervisor": ("IPython", "multiprocess", "traitlets", "msgspec"),
+    "kernelspec": ("IPython",),
+}
+
+
+def folder(package):
+    return Path(str(files(f"bulkhead_kernel.{package}")))
+
+
+def modules(package):
+    return sorted(folder(package).glob("*.py"))
+
+
+def imports(path, package, *, at_run_time=False):
+    """Give what a module imports, absolute: 'shared.frames', 'zmq'."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = set()
+    if at_run_time:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                skipped.update(map(id, ast.walk(node)))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                skipped.update(map(id, ast.walk(node)))
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = {0: "", 1: package, 2: ""}[node.level]
+            name = ".".join(part for part in (base, node.module) if part)
+            if (node.level and not node.module) or (node.level == 2 and node.module in PACKAGES):
+                yield from (f"{name}.{alias.name}" for alias in node.names)
+            else:
+                yield name
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_only_what_is_beneath_it(package):
+    """shared imports nothing of ours; worker never supervisor; supervisor only worker's entry."""
+    wrong = [
+        (path.name, name)
+        for path in modules(package)
+        for name in imports(path, package)
+        if name.split(".")[0] in PACKAGES
+        and name.split(".")[0] != package
+        and not name.startswith(ALLOWED[package])
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_leaves_alone_what_is_another_s(package):
+    """The worker knows no sockets, the supervisor no IPython."""
+    wrong = [
+        (path.name, name)
+        for path in modules(package)
+        for name in imports(path, package)
+        if name.split(".")[0] in FORBIDDEN[package]
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_there_are_no_circles(package):
+    """What a module imports when it is loaded never leads back to it."""
+    edges = {
+        path.stem: {
+            name.split(".")[1]
+            for name in imports(path, package, at_run_time=True)
+            if name.startswith(f"{package}.")
+        }
+        for path in modules(package)
+    }
+
+    def reach(start):
+        seen, todo = set(), list(edges[start])
+        while todo:
+            name = todo.pop()
+            if name not in seen:
+                seen.add(name)
+                todo += edges.get(name, ())
+        return seen
+
+    assert [name for name in edges if name in reach(name)] == []
