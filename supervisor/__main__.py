@@ -12,9 +12,13 @@ if sys.path and sys.path[0] in ("", os.getcwd()):  # noqa: PTH109 - pathlib is n
     # become the supervisor's; the worker puts the directory back for the user's code.
     del sys.path[0]
 
+import signal
 import socket
 
-from .options import parse_options
+# The worker's business, and a message. From birth: an early Ctrl-C must not end the zygote.
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+from .options import parse_options  # noqa: E402 - after the path and the signal
 
 
 def main() -> None:

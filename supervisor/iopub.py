@@ -53,7 +53,8 @@ class _Pipes:
         self.decoder = frames.Decoder()
         self.captured = {1: worker.stdout, 2: worker.stderr}
         self.listening = True  # to its records
-        self.since_death = {1: 0, 2: 0}  # bytes captured after its process ended
+        # Bytes that were read after its process ended: of its records (0), and captured (1, 2).
+        self.since_death = {0: 0, 1: 0, 2: 0}
         for fd in (worker.records, worker.stdout, worker.stderr):
             os.set_blocking(fd, False)
 
@@ -125,12 +126,13 @@ class IOPub:
         ]
         payloads: list[bytes] = []
         if pipes.listening and (any(found) or dead or pipes.worker.records in ready):
-            payloads = self._read_records(pipes)
+            payloads = self._read_records(pipes, dead=dead)
         self._drain_inbox()
         self._take(pipes, payloads)
         if any(found):
             self._perform(self._transcript.settle())
-        if dead and not any(found) and not payloads:
+        # More than a pipe holds after its death is an orphan's.
+        if dead and not any(found) and (not payloads or pipes.since_death[0] >= PIPE_SIZE):
             self._release(pipes)
 
     def _capture(self, pipes: _Pipes, descriptor: int, *, dead: bool) -> bool:
@@ -145,7 +147,7 @@ class IOPub:
             self._poller.unregister(fd)  # or the poller would never sleep again
         return bool(data)
 
-    def _read_records(self, pipes: _Pipes) -> list[bytes]:
+    def _read_records(self, pipes: _Pipes, *, dead: bool) -> list[bytes]:
         """Read at least what is in the pipe now; what comes meanwhile may wait."""
         fd = pipes.worker.records
         payloads: list[bytes] = []
@@ -157,6 +159,7 @@ class IOPub:
                     self._distrust(pipes, "It closed its pipe to the kernel.", closed=True)
                     break
                 left -= len(data)
+                pipes.since_death[0] += len(data) if dead else 0
                 payloads += pipes.decoder.feed(data)
         except BlockingIOError:
             pass

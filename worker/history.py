@@ -7,6 +7,7 @@ it has nothing else to do.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from IPython.core import history
@@ -31,6 +32,13 @@ class WorkerHistoryManager(history.HistoryManager):  # type: ignore[misc]
             history.HistorySavingThread = thread_class
         self.save_thread = None
         self.using_thread = False
+        os.register_at_fork(after_in_child=self._leave_to_parent)
+
+    def _leave_to_parent(self) -> None:
+        """Write nothing in a forked child: what waits is its parent's to write (G38)."""
+        self.enabled = False
+        self.db_input_cache.clear()
+        self.db_output_cache.clear()
 
     def save(self) -> None:
         """Write what was entered since the last time."""

@@ -143,7 +143,8 @@ class Interrupts:
             try:
                 self._loop.run_until_complete(asyncio.wait([task], timeout=_CANCEL_DEADLINE))
                 break
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, RuntimeError):
+                # RuntimeError: the interrupted run has left a callback that stops the loop, once.
                 continue
             except BaseException:  # noqa: BLE001 - of a background task
                 traceback.print_exc()
