@@ -209,8 +209,10 @@ class Transcript:
             content |= {
                 "execution_count": self._execution_count, "user_expressions": {}, "payload": [],
             }  # fmt: skip
-        reply = Reply(request, reply_type(msg_type), dumps(content), abort=not report.expected)
-        return [*actions, TellShell(reply)]
+        # Whoever gets no reply goes on at the idle, which comes before Shell can look at its queue.
+        name = reply_type(msg_type)
+        abort = bool(name) and not report.expected
+        return [*actions, TellShell(Reply(request, name, dumps(content), abort=abort))]
 
     def _forget_close(self, request: Request) -> None:
         with suppress(MalformedMessageError):

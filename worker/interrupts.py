@@ -54,6 +54,7 @@ _CANCEL_DEADLINE = 2.0
 """Seconds after which a cell that swallows its cancellation is left to itself, as a task."""
 
 _protected: set[CodeType] = set()
+_fragile: set[CodeType] = set()
 _deferring: dict[CodeType, CodeType] = {}
 
 
@@ -61,6 +62,11 @@ def protected(function: Callable[..., T]) -> Callable[..., T]:
     """Mark a function in which no interrupt may be raised. Its caller calls ``deliver`` after."""
     _protected.add(function.__code__)
     return function
+
+
+def fragile(function: Callable[..., Any]) -> None:
+    """Mark a function that swallows exceptions: an interrupt in it, and no deeper, has to wait."""
+    _fragile.add(function.__code__)
 
 
 def defer_between(outer: Callable[..., Any], inner: Callable[..., Any]) -> None:
@@ -186,6 +192,9 @@ class Interrupts:
             if self.waiting and meant > ledger[Slot.ENDED] and _in_user_callback(frame):
                 raise KeyboardInterrupt  # a background task keeps that request from beginning
             return  # meant for a request that is over, or one that will find it at its beginning
+        if frame is not None and frame.f_code in _fragile:
+            self._remembered = self._beneath_call(frame)
+            return
         callee: FrameType | None = None
         passed: set[CodeType] = set()
         in_callback = False

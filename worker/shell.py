@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from IPython.core import page
 from IPython.core.autocall import ZMQExitAutocall
 from IPython.core.error import UsageError
+from IPython.core.events import EventManager
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets import Any as AnyTrait
 from traitlets import CBool, Instance, Type, default
 
 from .display import WorkerDisplayHook, WorkerDisplayPublisher
 from .history import WorkerHistoryManager
-from .interrupts import defer_between, protected
+from .interrupts import defer_between, fragile, protected
 from .magics import KernelMagics
 
 if TYPE_CHECKING:
@@ -189,6 +190,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
 
 
 defer_between(InteractiveShell._run_cell, InteractiveShell.run_cell_async)  # noqa: SLF001
+fragile(EventManager.trigger)
 # IPython's own callback before a cell: an interrupt there would be told as its failure, and lost.
 if (_callback := getattr(InteractiveShell, "_clear_warning_registry", None)) is not None:
     protected(_callback)
