@@ -7,7 +7,7 @@ import contextvars
 import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 
 import pytest
@@ -265,20 +265,20 @@ class TestTasks:
 
 @contextmanager
 def a_task(_):
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(asyncio.sleep(0))
-    yield
-    loop.run_until_complete(task)
-    loop.close()
+    with closing(asyncio.new_event_loop()) as loop:
+        task = loop.create_task(asyncio.sleep(0))
+        try:
+            yield
+        finally:
+            loop.run_until_complete(task)
 
 
 @contextmanager
 def a_timer(_):
-    loop = asyncio.new_event_loop()
-    timer = loop.call_later(60, print)
-    yield
-    timer.cancel()
-    loop.close()
+    with closing(asyncio.new_event_loop()) as loop:
+        timer = loop.call_later(60, print)
+        yield
+        timer.cancel()
 
 
 @contextmanager
@@ -286,9 +286,11 @@ def a_thread(_):
     go = threading.Event()
     thread = threading.Thread(target=go.wait)
     thread.start()
-    yield
-    go.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        go.set()
+        thread.join()
 
 
 @contextmanager
@@ -296,8 +298,10 @@ def a_pool(_):
     go = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         pool.submit(go.wait)
-        yield
-        go.set()
+        try:
+            yield
+        finally:
+            go.set()
 
 
 @contextmanager

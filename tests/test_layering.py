@@ -82,6 +82,18 @@ def test_a_package_leaves_alone_what_is_another_s(package):
 
 
 @pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_names_its_own_by_their_place(package):
+    """Imports of ours are relative, so that nothing slips past the other rules of this page."""
+    wrong = [
+        (path.name, name)
+        for path in modules(package)
+        for name in imports(path, package)
+        if name.split(".")[0] == "bulkhead_kernel"
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_there_are_no_circles(package):
     """What a module imports when it is loaded never leads back to it."""
     edges = {
