@@ -173,7 +173,9 @@ def bind(
             # Memory instead of loss: a subscriber that pauses gets everything later (G35).
             socket.sndhwm = 0
             if channel == "iopub":
-                socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # a welcome for the second client, too
+                # We are told of each subscription, the second client's too, and it takes effect
+                # when we say so: after we know of it, so that its welcome is its first message.
+                socket.setsockopt(zmq.XPUB_MANUAL, 1)
             else:
                 socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
             if ":" in connection.ip and connection.transport == "tcp":

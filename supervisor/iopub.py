@@ -268,7 +268,9 @@ class IOPub:
             except zmq.Again:
                 return
             if not frame.startswith(b"\x01"):
-                continue  # somebody left
+                self._socket.setsockopt(zmq.UNSUBSCRIBE, frame[1:])  # somebody left
+                continue
+            self._socket.setsockopt(zmq.SUBSCRIBE, frame[1:])
             try:
                 content = dumps({"subscription": frame[1:].decode()})
             except UnicodeDecodeError:

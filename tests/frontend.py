@@ -503,7 +503,15 @@ class Kernel:
     """The process of a kernel, and everything that descends from it."""
 
     def __init__(
-        self, folder, *, command=SUPERVISOR, options=(), transport="tcp", env=None, fields=None
+        self,
+        folder,
+        *,
+        command=SUPERVISOR,
+        options=(),
+        transport="tcp",
+        env=None,
+        fields=None,
+        start=True,
     ):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -523,7 +531,8 @@ class Kernel:
         self.env = environment(self.folder) | {MARKER: self.marker} | (env or {})
         self.log = self.folder / "log.txt"
         self.process = self.pidfd = None
-        self.start()
+        if start:
+            self.start()
 
     def start(self):
         """Start it, as jupyter_client starts a kernel."""
@@ -586,10 +595,9 @@ class Kernel:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             for pid in pids:
-                if pid == self.pid:
-                    self.process.wait()
                 wait_gone(pid, DEADLINE)
-        self.process.wait()
+        if self.process is not None:
+            self.process.wait()
 
     def assert_quiet_log(self):
         """Assert that the supervisor has logged no error of its own."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 import zmq
-from frontend import DEADLINE, kernel, wait_gone
+from frontend import DEADLINE, Client, Kernel, kernel, wait_gone
 
 SETUP = "import os, signal, subprocess, sys, time; from IPython.display import display"
 
@@ -46,6 +46,40 @@ class TestWelcome:
         client.sockets["iopub"].unsubscribe(b"status")
         frontend.disconnect(client)
         assert frontend.run("1") == [("result", "1")]
+
+    def test_the_welcome_is_the_first_that_a_subscriber_gets(self, tmp_path):
+        """G34: also one that was there before the kernel was."""
+        for i in range(5):
+            started = Kernel(tmp_path / f"kernel-{i}", start=False)
+            clients = [Client(started.connection, welcome=False) for _ in range(3)]
+            try:
+                started.start()
+                for client in clients:
+                    message = client.recv("iopub", "iopub_welcome", None)
+                    assert message.content == {"subscription": ""}
+            finally:
+                started.kill()
+                started.close()
+                for client in clients:
+                    client.close()
+
+    def test_a_subscriber_that_comes_while_a_cell_prints_is_welcomed_first(self, frontend):
+        """G34: what was published before its welcome is not for it."""
+        parent = frontend.execute("while True: print('x'); display(1)")
+        frontend.recv_begin(parent)
+        late = frontend.connect(welcome=False)
+        late.recv("iopub", "iopub_welcome", None)
+        late.recv("iopub", None)
+        request = frontend.interrupt()
+        idle, seen = set(), []
+        while idle != {parent, request}:
+            seen.append(frontend.recv("iopub"))
+            if seen[-1].entry == ("status", "idle"):
+                idle.add(seen[-1].parent_id)
+        assert [m.type for m in seen].count("iopub_welcome") == 1
+        frontend.recv_reply(parent, "error")
+        frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
+        frontend.disconnect(late)
 
     def test_starting_is_published_once(self, tmp_path):
         """G34: whoever listens from the beginning hears it once at most, and never again.
@@ -330,6 +364,21 @@ os.close(w); os.wait(); print(os.read(r, 20).decode())
         daemon = psutil.Process(int(text))
         daemon.kill()
         assert wait_gone(daemon.pid, 5)
+
+    def test_a_child_does_not_write_the_kernel_s_history(self, frontend):
+        """G38: it has a copy of what is to be written."""
+        frontend.run("'to be written once'")
+        code = """
+pid = os.fork()
+if not pid:
+    get_ipython().history_manager.save()
+    os._exit(0)
+os.waitpid(pid, 0)[1]
+"""
+        assert frontend.run(code) == [("result", "0")]
+        content = {"hist_access_type": "search", "pattern": "'to be written once'", "raw": True}
+        reply = frontend.request("history_request", content | {"output": False})
+        assert [line[2] for line in reply["history"]] == ["'to be written once'"]
 
     def test_subprocesses_inherit_no_descriptor_of_ours(self, frontend):
         """G38: with close_fds=False, too: a child of Popen has 0, 1 and 2."""

@@ -297,7 +297,7 @@ KILLED_STATES = {
 }
 
 
-MOMENTS = (0.03, 0.06, 0.1, 0.2, 0.3, 0.5)
+MOMENTS = (0.03, 0.06, 0.1, 0.2, 0.4)
 """Seconds after the start of a process at which something happens to it."""
 
 
@@ -362,8 +362,10 @@ class TestKilled:
             fresh.recv("iopub")
         fresh.end(exit_code=code)
 
-    @pytest.mark.parametrize("state", KILLED_STATES)
-    @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+    @pytest.mark.parametrize(
+        ("signum", "state"),
+        [*((signal.SIGTERM, state) for state in KILLED_STATES), (signal.SIGHUP, "in a sleep")],
+    )
     def test_sigterm(self, fresh, signum, state):
         """G31, race 21: an orderly end: the cell is answered, nobody is left, no crash is told."""
         assert fresh.run(FORKED) == []
@@ -453,7 +455,7 @@ class TestParent:
         with kernel_of(tmp_path, str(gone.pid)) as process:
             assert process.wait(10) == 0
 
-    @pytest.mark.parametrize("pid", ["", "0", "1", "-5", "x", "99999999999"])
+    @pytest.mark.parametrize("pid", ["", "1", "x", "99999999999"])
     def test_a_parent_that_is_no_process_is_ignored(self, tmp_path, pid):
         """Whoever starts a kernel by hand has no such variable, or a strange one."""
         with kernel(tmp_path / "kernel", env={"JPY_PARENT_PID": pid}) as frontend:

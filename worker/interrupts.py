@@ -127,6 +127,11 @@ class Interrupts:
         finally:
             self._number = 0
 
+    def stop_if_waiting(self) -> None:
+        """Let a child that a background task forked end where the loop would go on for it."""
+        if self.waiting:
+            self._loop.stop()
+
     def finish(self) -> None:
         """Clean up after ``call``, from outside of it: what is done here is never interrupted."""
         self._number = 0

@@ -53,7 +53,7 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     current.follow_threads()
     sys.stdout = as_text(Stream("stdout", 1, sender, current))
     sys.stderr = as_text(Stream("stderr", 2, sender, current))
-    _part_from_forks(sender, receiver, descriptors.crash, loop)
+    _part_from_forks(sender, receiver, descriptors.crash, interrupts)
     publisher = Publisher(sender, current)
     comms = Comms(publisher)
     comms.install()
@@ -74,7 +74,7 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
 
 
 def _part_from_forks(
-    sender: Sender, receiver: Receiver, crash: int, loop: asyncio.AbstractEventLoop
+    sender: Sender, receiver: Receiver, crash: int, interrupts: Interrupts
 ) -> None:
     """Leave a process that the user's code forks alone with its plain descriptors (G38)."""
 
@@ -82,7 +82,7 @@ def _part_from_forks(
         sender.close()
         receiver.close()
         leave_crash_pipe(crash)
-        loop.stop()  # a child of a background task ends where the loop would go on for it
+        interrupts.stop_if_waiting()
         if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL):
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
