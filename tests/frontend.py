@@ -292,11 +292,8 @@ class Client:
             assert not message.identities, "the reply carries the identity that it was asked with"
 
     def recv_welcome(self, topic=b""):
-        message = self.recv("iopub")
-        if message.entry == ("status", "starting"):  # this client was there before the first word
-            assert message.parent == {}
-            message = self.recv("iopub")
-        self._expect(message, "iopub_welcome", None)
+        message = self.recv("iopub", "iopub_welcome", None)
+        assert message.parent == {}
         assert message.identities == [topic]
         assert message.content == {"subscription": topic.decode()}
 

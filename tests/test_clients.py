@@ -82,10 +82,7 @@ class TestWelcome:
         frontend.disconnect(late)
 
     def test_starting_is_published_once(self, tmp_path):
-        """G34: whoever listens from the beginning hears it once at most, and never again.
-
-        The strict client takes it before its welcome only.
-        """
+        """G34: a new worker is no new kernel; nobody hears it after the welcome."""
         with kernel(tmp_path / "kernel") as frontend:
             parent = frontend.execute("import os; os._exit(3)")
             frontend.recv_begin(parent)
@@ -98,7 +95,7 @@ class TestManyClients:
         """G34: IOPub goes to all, replies go to the asker."""
         clients = [frontend, *(frontend.connect() for _ in range(3))]
         for client in clients:
-            parent = client.execute(f"print({clients.index(client)})")
+            parent = client.execute(f"display({clients.index(client)})")
             heard = {
                 tuple(listener.recv("iopub").header["msg_id"] for _ in range(4))
                 for listener in clients

@@ -111,16 +111,21 @@ class TestCells:
         frontend.recv_begin(parent)
         assert frontend.recv("iopub", "stream", parent).content["text"].strip() == "held"
         request = frontend.interrupt()
-        recv_both(frontend, parent, request)
+        seen = recv_both(frontend, parent, request)
+        assert "Kernel" not in str(seen), seen
         frontend.recv("shell", "execute_reply", parent)
         frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
         assert frontend.worker_pid() == pid
 
     def test_the_words_of_an_interrupted_cell_are_not_lost(self, frontend):
         """G28, G29: what it printed before, and in its own clean-up, is there and in order."""
-        code = (
-            "print('a', flush=True)\ntry: time.sleep(1000)\nfinally: print('b'); os.write(1, b'c')"
-        )
+        code = """
+try:
+    print('a')
+    time.sleep(1000)
+finally:
+    print('b'); os.write(1, b'c')
+"""
         parent = frontend.execute(code)
         frontend.recv_begin(parent)
         frontend.recv_stream("stdout", "a\n", parent)
