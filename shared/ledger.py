@@ -13,11 +13,11 @@ in flight, and a record would overtake them.
 from __future__ import annotations
 
 import mmap
-import os
-import tempfile
 import time
 from enum import IntEnum
 from typing import TYPE_CHECKING
+
+from . import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,17 +37,27 @@ class Slot(IntEnum):
     INTERRUPTS = 6  # Control: how many interrupts there were
     HANDLED = 7  # the worker: the newest of those interrupts that its Python code has heard of
     LEAVE = 8  # Control: 1 once the worker is to end
+    WHY = 9  # Control: why it interrupts which request (``limits.slot_of``)
+    INTERRUPTED_AT = 10  # Control: when, in nanoseconds of the monotonic clock
+    LATENCY = 11  # the worker: microseconds from interrupts to their being heard, added up
+    # What cells use, in bytes and microseconds.
+    CELL = 12  # the worker: the number of the running execute_request; 0 if none runs
+    CELL_COUNT = 13  # the worker: its execution_count
+    CELL_BEGAN = 14  # the worker: when it began, in nanoseconds since the epoch
+    CELL_USER = 15  # the worker: user time of the process when it began
+    CELL_SYSTEM = 16  # the worker: system time of the process when it began
+    CELL_CHILDREN = 17  # the worker: processor time of ended children when it began
+    CELL_MEMORY = 18  # the worker: resident memory when it began
+    PEAK = 19  # the worker: the most resident memory during the cells that have ended
+    OK = 20  # the worker: cells that have succeeded
+    FAILED = 21  # the worker: cells that have failed
+    FAMILY = 22  # Monitor: the number of the request that the next slot is about
+    FAMILY_PEAK = 23  # Monitor: the most that worker and children were seen to use during it
 
 
 def create() -> int:
     """Make an anonymous block and give its file descriptor (not inheritable)."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("bulkhead-ledger")
-    else:  # macOS has no memfd; an unlinked file maps just as well
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
-    os.ftruncate(fd, SIZE)
-    return fd
+    return blocks.create("bulkhead-ledger", SIZE)
 
 
 class Ledger:

@@ -9,24 +9,28 @@ from __future__ import annotations
 import logging
 import signal
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from . import crash_log, events
+from .bounds import End, Interrupt
 from .errors import MalformedMessageError, WorkerStartError
 from .events import FOR_THE_WORKER, Request
 from .interruption import Interruption
 from .kernel_info import kernel_info
 from .lifecycle import MAX_STILLBORN, Do, Event, Lifecycle, State
 from .post_mortem import STOPPED, Ended, Facts, Report, gave_up, report
+from .tally import Tally
 from .timers import Timers
 from .wire import dumps, parse
 from .worker_process import WorkerProcess
 
 if TYPE_CHECKING:
-    from .events import ToControl, ToIOPub, ToShell
-    from .inbox import Inbox
+    from collections.abc import Callable
+
+    from .events import ToControl
+    from .inboxes import Inboxes
     from .policy import Policy
     from .wire import Builder, Message, Signer
     from .zygote import Zygote
@@ -59,23 +63,23 @@ class Control:
     def __init__(
         self,
         socket: zmq.Socket[bytes],
-        inbox: Inbox[ToControl],
+        inboxes: Inboxes,
         signer: Signer,
         builder: Builder,
         zygote: Zygote,
-        to_iopub: Inbox[ToIOPub],
-        to_shell: Inbox[ToShell],
         parent: int | None,
         policy: Policy,
         deadlines: Deadlines,
     ) -> None:
         self._socket = socket
-        self._inbox = inbox
+        self._inbox = inboxes.control
         self._signer = signer
         self._builder = builder
         self._zygote = zygote
-        self._to_iopub = to_iopub
-        self._to_shell = to_shell
+        self._to_iopub = inboxes.iopub
+        self._to_shell = inboxes.shell
+        self._to_monitor = inboxes.monitor
+        self._tally = Tally()
         self._policy = policy
         self._deadlines = deadlines
         self.exit_status = 0
@@ -90,7 +94,7 @@ class Control:
         self._finished = False
         self._poller = zmq.Poller()
         self._parent = parent
-        for source in (socket, inbox.fileno(), zygote.fileno(), parent):
+        for source in (socket, inboxes.control.fileno(), zygote.fileno(), parent):
             if source is not None:
                 self._poller.register(source, zmq.POLLIN)
 
@@ -122,32 +126,47 @@ class Control:
 
     def _hear(self) -> None:
         for event in self._inbox.drain():
-            match event:
-                case events.Hello(generation) if generation == self._life.generation:
-                    self._do(self._life.take(Event.HELLO))
-                case events.Leaving(generation):
-                    self._see_off(generation)
-                case events.Drained():
-                    self._do(self._life.take(Event.END))
-                case events.Stock(generation, queued):
-                    self._to_iopub.put(events.Died(generation, replace(self._facts, queued=queued)))
-                case events.Buried(_, told):
-                    self._buried(told)
-                case events.Misbehaved():
-                    self._misbehaved(event)
-                case events.ShutdownAsked(request):
-                    self._shut_down(request)
-                case events.Signalled(why):
-                    log.info("ending: %s", why)
-                    self._do(self._life.take(Event.STOP))
-                case events.Reply() if event.msg_type:
-                    self._socket.send_multipart(self._builder.reply(event))
-                case events.Outgoing(frames):
-                    self._socket.send_multipart(frames)
-                case events.Closed():
-                    self._finished = True
-                case _:
-                    pass
+            self._take(event)
+
+    def _take(self, event: ToControl) -> None:
+        match event:
+            case events.Hello(generation) if generation == self._life.generation:
+                self._do(self._life.take(Event.HELLO))
+            case events.Leaving(generation):
+                self._see_off(generation)
+            case events.Drained():
+                self._do(self._life.take(Event.END))
+            case events.Stock(generation, queued):
+                self._to_iopub.put(events.Died(generation, replace(self._facts, queued=queued)))
+            case events.Buried(_, told):
+                self._buried(told)
+            case events.Misbehaved():
+                self._misbehaved(event)
+            case events.Overrun(generation, number, verdict):
+                self._overrun(generation, number, verdict)
+            case _:
+                self._take_from_clients(event)
+
+    def _take_from_clients(self, event: ToControl) -> None:
+        match event:
+            case events.ShutdownAsked(request):
+                self._shut_down(request)
+            case events.Signalled(why):
+                log.info("ending: %s", why)
+                self._do(self._life.take(Event.STOP))
+            case events.Reply() if event.msg_type:
+                self._socket.send_multipart(self._builder.reply(event))
+            case events.Outgoing(frames):
+                self._socket.send_multipart(frames)
+            case events.UsageAsked(answer):
+                self._ask_monitor(answer)
+            case events.Aborted():
+                self._tally.aborted()
+            case events.Closed():
+                self._finished = True
+                self._to_monitor.put(event)
+            case _:
+                pass
 
     def _misbehaved(self, event: events.Misbehaved) -> None:
         # A death begins with a closed pipe, too, and is then nobody's doing.
@@ -229,12 +248,15 @@ class Control:
             self._zygote,
             stopping=self._life.stopping,
             successor=not self._policy.exit_on_crash,
+            limit=self._policy.limits.memory,
         )
+        self._tally.bury(process)
         self._to_shell.put(events.TakeStock(process.worker.generation))
 
     def _buried(self, told: Report) -> None:
         self._told = told
         if not told.expected:
+            self._tally.told(told.ename)
             log.warning("%s", told.plain)
             crash_log.write(told, self._facts.pid)
             if self._policy.exit_on_crash:
@@ -265,6 +287,8 @@ class Control:
                 self._answer(request, "interrupt_reply", {"status": "ok"})
             case "shutdown_request":
                 self._shut_down(request)
+            case "usage_request":
+                self._tell_usage(request)
             case msg_type if msg_type in FOR_THE_WORKER:
                 self._to_shell.put(events.Forwarded(message))
             case msg_type:
@@ -283,6 +307,31 @@ class Control:
             self._interruption.interrupt(number)
         else:
             self._to_shell.put(events.Interrupt())
+
+    def _overrun(self, generation: int, number: int, verdict: Interrupt | End) -> None:
+        """See to a request that has passed a limit, if it still runs."""
+        process = self._process
+        if process is None or process.worker.generation != generation:
+            return
+        if process.running() != number:
+            return
+        match verdict:
+            case Interrupt(why):
+                process.interrupt(number, why)
+            case End(ename, evalue):
+                process.end(ename, evalue)
+
+    # What the kernel uses. No busy and idle: asking is no activity (G36).
+
+    def _tell_usage(self, request: Request) -> None:
+        def answer(content: dict[str, Any]) -> None:
+            self._inbox.put(events.Reply(request, "usage_reply", dumps(content)))
+
+        self._ask_monitor(answer)
+
+    def _ask_monitor(self, answer: Callable[[dict[str, Any]], None]) -> None:
+        status = self._tally.status(self._life, self._process)
+        self._to_monitor.put(events.Asked(status, answer))
 
     # The end.
 

@@ -11,3 +11,7 @@ class MalformedMessageError(Exception):
 
 class WorkerStartError(Exception):
     """No worker could be started."""
+
+
+class MetricsError(Exception):
+    """Metrics cannot be served where they were asked for."""

@@ -9,8 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from ..shared.ledger import Ledger
+    from .bounds import End
+    from .bounds import Interrupt as InterruptForLimit
     from .post_mortem import Facts, Report
+    from .usage import Status
     from .wire import Message
 
 
@@ -43,6 +49,7 @@ class Worker:
     stdout: int
     stderr: int
     ledger: Ledger = field(repr=False)
+    began: float = 0.0  # seconds of the monotonic clock
 
 
 # To IOPub.
@@ -197,7 +204,7 @@ class Finish:
     last: tuple[Answer, ...]  # to those who asked for the shutdown
 
 
-# To Shell or to Control.
+# To Shell, Control or Monitor.
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +223,48 @@ class Reply:
     abort: bool = False  # execute_requests that are queued now are to be aborted (G11, G21)
 
 
+# To Monitor.
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The worker is busy with this request for some time now."""
+
+    worker: Worker
+    number: int
+    began: float  # seconds of the monotonic clock
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Someone asks what the kernel uses; ``answer`` takes the content of the reply."""
+
+    status: Status
+    answer: Callable[[dict[str, Any]], None]
+
+
 # To Control.
+
+
+@dataclass(frozen=True, slots=True)
+class UsageAsked:
+    """Someone in this process asks what the kernel uses."""
+
+    answer: Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Overrun:
+    """A request has passed a limit."""
+
+    generation: int
+    number: int
+    verdict: InterruptForLimit | End
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """A cell that waited was aborted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +349,10 @@ ToControl = (
     | Buried
     | ShutdownAsked
     | Signalled
+    | UsageAsked
+    | Overrun
+    | Aborted
     | Reply
     | Closed
 )
+ToMonitor = Watch | Asked | Closed

@@ -34,8 +34,8 @@ from .wire import NO_PARENT, dumps
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .events import ToControl, ToIOPub, ToShell, Worker
-    from .inbox import Inbox
+    from .events import Worker
+    from .inboxes import Inboxes
     from .wire import Builder
 
 log = logging.getLogger(__name__)
@@ -81,22 +81,20 @@ class IOPub:
     def __init__(
         self,
         socket: zmq.Socket[bytes],
-        inbox: Inbox[ToIOPub],
+        inboxes: Inboxes,
         builder: Builder,
-        to_shell: Inbox[ToShell],
-        to_control: Inbox[ToControl],
     ) -> None:
         self._socket = socket
-        self._inbox = inbox
+        self._inbox = inboxes.iopub
         self._builder = builder
-        self._to_shell = to_shell
-        self._to_control = to_control
+        self._to_shell = inboxes.shell
+        self._to_control = inboxes.control
         self._transcript = Transcript()
         self._pipes: _Pipes | None = None
         self._prefix = f"kernel.{builder.session}."
         self._poller = zmq.Poller()
         self._poller.register(socket, zmq.POLLIN)
-        self._poller.register(inbox.fileno(), zmq.POLLIN)
+        self._poller.register(inboxes.iopub.fileno(), zmq.POLLIN)
         self._closing = False
 
     def run(self) -> None:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import zmq
 
+from ..shared.samples import Writer
 from . import connection as connections
 from . import events
 from .control import Control, Deadlines
 from .heartbeat import Heartbeat
-from .inbox import Inbox
+from .inboxes import Inboxes
 from .iopub import IOPub
+from .monitor import Monitor
 from .shell import Shell
 from .wire import Builder, Signer
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .connection import Connection
+    from .metrics import Server
     from .policy import Policy
     from .zygote import Zygote
 
@@ -36,7 +39,8 @@ def run(
 ) -> int:
     """Be a kernel until it is shut down; give the status with which to exit.
 
-    Raises ConnectionFileError if the sockets cannot be bound.
+    Raises ConnectionFileError if the sockets cannot be bound, MetricsError if metrics cannot be
+    served.
     """
     context, heart_context = zmq.Context(io_threads=1), zmq.Context(io_threads=1)
     given = connection
@@ -44,18 +48,21 @@ def run(
     ours = _publish_file(given, connection)
     signer = Signer(connection.key, connection.signature_scheme)
     builder = Builder(signer, session)
-    to_iopub: Inbox[events.ToIOPub] = Inbox()
-    to_shell: Inbox[events.ToShell] = Inbox()
-    to_control: Inbox[events.ToControl] = Inbox()
-    parent = _parent()
+    inboxes = Inboxes()
+    server = _serve_metrics(policy.metrics, inboxes)
     control = Control(
-        sockets.control, to_control, signer, builder, zygote, to_iopub, to_shell, parent, policy,
-        deadlines,
-    )  # fmt: skip
-    shell = Shell(
-        sockets.shell, sockets.stdin, to_shell, signer, builder, connection, to_iopub, to_control
+        sockets.control, inboxes, signer, builder, zygote, _parent(), policy, deadlines
     )
-    iopub = IOPub(sockets.iopub, to_iopub, builder, to_shell, to_control)
+    shell = Shell(sockets.shell, sockets.stdin, inboxes, signer, builder, connection)
+    iopub = IOPub(sockets.iopub, inboxes, builder)
+    monitor = Monitor(
+        inboxes,
+        Writer(zygote.samples),
+        policy.limits,
+        policy.kill_after,
+        zygote.pid,
+        server.address if server is not None else None,
+    )
     heartbeat = Heartbeat(heart_context, sockets.hb)
 
     def guarded(part: Callable[[], None]) -> Callable[[], None]:
@@ -71,10 +78,14 @@ def run(
 
         return guard
 
-    _catch_signals(to_control)
+    _catch_signals(inboxes)
     threads = [
         threading.Thread(target=guarded(part.run), name=name)
-        for name, part in (("iopub", iopub), ("shell", shell))
+        for name, part in (
+            ("iopub", iopub),
+            ("shell", shell),
+            ("monitor", monitor),
+        )
     ]
     heartbeat.start()
     for thread in threads:
@@ -86,6 +97,8 @@ def run(
     control.close()
     context.term()
     heartbeat.stop()
+    if server is not None:
+        server.stop()
     if ours:
         connection.path.unlink(missing_ok=True)
     return control.exit_status
@@ -99,12 +112,20 @@ def _publish_file(given: Connection, bound: Connection) -> bool:
     return ours
 
 
-def _catch_signals(to_control: Inbox[events.ToControl]) -> None:
+def _serve_metrics(address: str, inboxes: Inboxes) -> Server | None:
+    if not address:
+        return None
+    from . import metrics  # noqa: PLC0415 - a web server is slow to import, and seldom wanted
+
+    return metrics.serve(address, inboxes)
+
+
+def _catch_signals(inboxes: Inboxes) -> None:
     """Let signals become events. SIGINT is the worker's business, and comes as a message."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def ask_to_end(signum: int, _: object) -> None:
-        to_control.put(events.Signalled(signal.Signals(signum).name))
+        inboxes.control.put(events.Signalled(signal.Signals(signum).name))
 
     signal.signal(signal.SIGTERM, ask_to_end)
     signal.signal(signal.SIGHUP, ask_to_end)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple, NoReturn
 
+from ..shared import sizes
+from ..shared.limits import Limits
 from ..worker.options import Options as WorkerOptions
 from .policy import Policy
 
@@ -19,16 +21,26 @@ usage: python -m bulkhead_kernel.supervisor [-f FILE] [options] [IPython options
                                    (default 3)
   --interrupt-kill-after=SECONDS   end an interpreter that does not hear an interrupt (default 8;
                                    'never' is possible)
+  --memory-limit=SIZE              memory that the interpreter and what it starts may use, like
+                                   4GiB; a cell that would pass it gets a MemoryError (default
+                                   none, or JupyterHub's MEM_LIMIT)
+  --cpu-limit=SECONDS              processor time that one cell may use (default none)
+  --cell-timeout=SECONDS           time that one cell may take (default none)
+  --measure-cells=on|off           tell in each reply what its cell used (default on)
+  --metrics=ADDRESS                serve metrics for Prometheus on 127.0.0.1:PORT or unix:PATH;
+                                   {pid} in a path stands for the process id
   --log-level=LEVEL                DEBUG, INFO, WARNING (default) or ERROR
   -h, --help                       show this
 
-The environment can say the same: BULKHEAD_ON_CRASH, BULKHEAD_INTERRUPT_STUCK_AFTER,
-BULKHEAD_INTERRUPT_KILL_AFTER, BULKHEAD_LOG_LEVEL. The command line comes first.
+The environment can say the same: --memory-limit is BULKHEAD_MEMORY_LIMIT, and so on. The command
+line comes first.
 
 Everything else goes to IPython: --profile=NAME, --ipython-dir=PATH, --matplotlib=inline,
 --Class.trait=value.
 """
 
+SMALLEST = 128 << 20
+"""The smallest memory limit, in bytes: IPython and its modules have to fit."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 _ALIASES = {"-f": "--connection-file", "--IPKernelApp.connection_file": "--connection-file"}
@@ -37,6 +49,11 @@ _NAMES = (
     "--on-crash",
     "--interrupt-stuck-after",
     "--interrupt-kill-after",
+    "--memory-limit",
+    "--cpu-limit",
+    "--cell-timeout",
+    "--measure-cells",
+    "--metrics",
     "--log-level",
 )
 
@@ -59,13 +76,24 @@ def parse_options(argv: list[str]) -> Options:
     on_crash = _value(values, "--on-crash", "restart")
     if on_crash not in ("restart", "exit"):
         _fail(f"--on-crash must be 'restart' or 'exit', not {on_crash!r}.")
+    measure = _value(values, "--measure-cells", "on")
+    if measure not in ("on", "off"):
+        _fail(f"--measure-cells must be 'on' or 'off', not {measure!r}.")
+    limits = Limits(
+        _memory_limit(values),
+        _limit(values, "--cpu-limit"),
+        _limit(values, "--cell-timeout"),
+    )
     policy = Policy(
         _seconds(values, "--interrupt-stuck-after", 3.0),
         _seconds(values, "--interrupt-kill-after", 8.0),
         exit_on_crash=on_crash == "exit",
+        limits=limits,
+        metrics=_value(values, "--metrics", ""),
     )
     file = values.get("--connection-file", "")
-    worker = WorkerOptions(file, os.urandom(16).hex(), tuple(for_ipython))
+    session = os.urandom(16).hex()
+    worker = WorkerOptions(file, session, tuple(for_ipython), limits, measure == "on")
     return Options(file, level, policy, worker)
 
 
@@ -105,6 +133,40 @@ def _seconds(values: dict[str, str], name: str, default: float) -> float:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
         _fail(f"{name} must be a number of seconds or 'never', not {text!r}.")
+    return seconds
+
+
+def _memory_limit(values: dict[str, str]) -> int:
+    """Give the limit in bytes; 0 for none."""
+    text = _value(values, "--memory-limit", "")
+    if text in ("none", "0"):
+        return 0
+    if text:
+        try:
+            limit = sizes.parse(text)
+        except ValueError as error:
+            _fail(f"--memory-limit: {error}, or 'none'.")
+        if limit < SMALLEST:
+            _fail(
+                f"--memory-limit: {text} is too little; the interpreter alone needs up to "
+                f"{sizes.show(SMALLEST)}."
+            )
+        return limit
+    # A hint for the whole server, this kernel included. What is no size there is not ours to judge.
+    try:
+        limit = sizes.parse(os.environ.get("MEM_LIMIT", ""))
+    except ValueError:
+        return 0
+    return max(limit, SMALLEST)
+
+
+def _limit(values: dict[str, str], name: str) -> float:
+    """Give a limit in seconds; 0 for none."""
+    if _value(values, name, "none") == "none":
+        return 0.0
+    seconds = _seconds(values, name, 0.0)
+    if not 0 < seconds < float("inf"):
+        _fail(f"{name} must be a number of seconds above 0, or 'none'.")
     return seconds
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from ..shared import ledger
+from ..shared import samples as shared_samples
 
 PIPE_SIZE = 1 << 20
 """What a pipe holds, in bytes, where the system lets us choose: fewer wake-ups in a flood."""
@@ -26,8 +27,11 @@ class Ends(NamedTuple):
     """The worker's, in the order of ``worker.options.Descriptors``."""
 
 
-def create() -> Ends:
-    """Make what connects the supervisor with a new worker. Nothing of it is inheritable."""
+def create(samples: int) -> Ends:
+    """Make what connects the supervisor with a new worker. Nothing of it is inheritable.
+
+    ``samples`` is the descriptor of the block of samples, which all workers see.
+    """
     for_requests, requests = _pipe()
     records, for_records = _pipe()
     stdout, for_stdout = _pipe()
@@ -35,7 +39,10 @@ def create() -> Ends:
     block = ledger.create()
     crash, for_crash = _pipe()
     os.set_blocking(crash, False)
-    worker = (for_requests, for_records, for_stdout, for_stderr, block, for_crash)
+    for_samples = shared_samples.reader_of(samples)
+    worker = (
+        for_requests, for_records, for_stdout, for_stderr, block, for_samples, for_crash
+    )  # fmt: skip
     return Ends(requests, records, stdout, stderr, block, crash, worker)
 
 

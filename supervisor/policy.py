@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..shared.limits import Limits
+
 
 class Policy(NamedTuple):
     """Settings with the values that suit most."""
@@ -14,3 +16,7 @@ class Policy(NamedTuple):
     """Seconds from an interrupt that nobody hears to the end of the worker."""
     exit_on_crash: bool = False
     """End the kernel after a crash, with a status that tells of it, instead of going on."""
+    limits: Limits = Limits()
+    """What a cell may use."""
+    metrics: str = ""
+    """Where Prometheus finds this kernel; "" for nowhere."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from ..shared import sizes
+
 UNKNOWN_SENDER = (
     "An unknown sender killed the interpreter (SIGKILL). There is no evidence that memory ran out."
 )
@@ -58,9 +60,22 @@ _CELL_FRAME = r'File "<ipython-input-{count}-[0-9a-f]*>", line (\d{{1,9}})'
 _OURS = f'File "{Path(__file__).parent.parent / "worker"}{os.sep}'
 _STACK_LIMIT = 60  # lines of the stack that are shown
 _NATIVE_LIMIT = 8  # lines of native stderr that are shown
+_NEAR = 0.7  # of the limit: near enough for one more allocation to pass it
 
 _RED, _BOLD, _DIM, _RESET = "\x1b[31m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
 _COLOURS = re.compile(r"\x1b\[\d+m")
+
+
+class Costs(NamedTuple):
+    """What the cell used that ran; times in seconds."""
+
+    began: float
+    """Since the epoch."""
+    wall: float
+    user: float
+    system: float
+    peak: int
+    """Bytes."""
 
 
 class Ended(NamedTuple):
@@ -83,6 +98,8 @@ class Facts:
     queued: int = 0  # executions that wait behind the running one
     stopping: bool = False  # the kernel is being shut down
     successor: bool = True  # a new interpreter will take over
+    limit: int = 0  # of the memory, in bytes; 0 for none
+    costs: Costs | None = None  # of the cell that ran
     # What the transcript adds.
     leaving: bool = False  # its user said exit()
     code: str = ""  # of the running cell; "" if none ran
@@ -139,7 +156,7 @@ def _report(facts: Facts) -> Report:
         "last written to stderr" if facts.before_hello else "last written to stderr by native code",
         _tail(facts.native),
     )
-    lines += ["", _summary(facts), *_consequences(facts)]
+    lines += ["", _summary(facts), *_suspicion(facts), *_consequences(facts)]
     return Report(ename, cause, tuple(lines), exitcode=facts.exitcode, line=line, peak=facts.peak)
 
 
@@ -229,10 +246,23 @@ def _tail(native: str) -> list[str]:
 
 
 def _summary(facts: Facts) -> str:
-    peak = f", after using up to {_size(facts.peak)} of memory" if facts.peak else ""
+    peak = f", after using up to {sizes.show(facts.peak)} of memory" if facts.peak else ""
+    limit = f" (its limit is {sizes.show(facts.limit)})" if peak and facts.limit else ""
     return (
-        f"{_DIM}The interpreter (pid {facts.pid}) ended with {_exit(facts.exitcode)}{peak}.{_RESET}"
+        f"{_DIM}The interpreter (pid {facts.pid}) ended with {_exit(facts.exitcode)}{peak}{limit}."
+        f"{_RESET}"
     )
+
+
+def _suspicion(facts: Facts) -> list[str]:
+    """Say what looks like a refused allocation: native code seldom survives one, or says so."""
+    near = facts.limit and facts.peak > _NEAR * facts.limit
+    if near and facts.ended is None and facts.exitcode in (-signal.SIGABRT, -signal.SIGSEGV):
+        return [
+            "That is close to its memory limit (--memory-limit). Native code that is refused "
+            "memory often ends like this."
+        ]
+    return []
 
 
 def _consequences(facts: Facts) -> list[str]:
@@ -276,11 +306,6 @@ def _exit(exitcode: int) -> str:
 
 def _signal(exitcode: int) -> signal.Signals | None:
     return signal.Signals(-exitcode) if -exitcode in set(signal.Signals) else None
-
-
-def _size(count: int) -> str:
-    mebibytes = count / (1 << 20)
-    return f"{mebibytes / 1024:.1f} GiB" if mebibytes >= 1024 else f"{mebibytes:.0f} MiB"  # noqa: PLR2004
 
 
 STOPPED = report(Facts(stopping=True))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import deque
 from dataclasses import replace
 from itertools import count
@@ -28,8 +29,8 @@ from .wire import Message, dumps, parse
 
 if TYPE_CHECKING:
     from .connection import Connection
-    from .events import ToControl, ToIOPub, ToShell, Worker
-    from .inbox import Inbox
+    from .events import Worker
+    from .inboxes import Inboxes
     from .wire import Builder, Signer
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 64
 """Messages that are taken before the thread looks at its inbox again: nobody can starve it."""
+WATCH_AFTER = 0.05
+"""Seconds after which a request takes long: most are over before, and cost no second look."""
 ALL = 10_000
 """... where all that has arrived is wanted."""
 
@@ -48,21 +51,21 @@ class Shell:
         self,
         socket: zmq.Socket[bytes],
         stdin: zmq.Socket[bytes],
-        inbox: Inbox[ToShell],
+        inboxes: Inboxes,
         signer: Signer,
         builder: Builder,
         connection: Connection,
-        to_iopub: Inbox[ToIOPub],
-        to_control: Inbox[ToControl],
     ) -> None:
         self._socket = socket
         self._stdin = stdin
-        self._inbox = inbox
+        self._inbox = inboxes.shell
         self._signer = signer
         self._builder = builder
         self._connection = connection
-        self._to_iopub = to_iopub
-        self._to_control = to_control
+        self._to_iopub = inboxes.iopub
+        self._to_control = inboxes.control
+        self._to_monitor = inboxes.monitor
+        self._sent_at: float | None = None  # of the current request, until Monitor knows of it
         self._finished = False
         self._last: tuple[events.Answer, ...] | None = None  # once there will be no more requests
         self._numbers = count(1)
@@ -71,13 +74,13 @@ class Shell:
         self._outgoing: deque[memoryview] = deque()
         self._prompt: tuple[bytes, str] | None = None  # the worker's name for it, and our msg_id
         self._poller = zmq.Poller()
-        for source in (socket, stdin, inbox.fileno()):
+        for source in (socket, stdin, inboxes.shell.fileno()):
             self._poller.register(source, zmq.POLLIN)
 
     def run(self) -> None:
         """Serve until the kernel is finished."""
         while not self._finished:
-            ready = dict(self._poller.poll())
+            ready = dict(self._poller.poll(self._until_watched()))
             # What the other threads say comes before what clients say: G14, and order.
             self._hear()
             if self._socket in ready:
@@ -87,8 +90,26 @@ class Shell:
             self._write()
             self._advance()
             self._close_if_done()
+            self._let_watch()
         self._socket.close()
         self._stdin.close()
+
+    # What takes long.
+
+    def _until_watched(self) -> int | None:
+        """Give the milliseconds until the current request is one that takes long."""
+        if self._sent_at is None or self._queue.current is None:
+            return None
+        return int(max(0.0, self._sent_at + WATCH_AFTER - time.monotonic()) * 1000) + 1
+
+    def _let_watch(self) -> None:
+        """Let Monitor see to a request that takes long; it learns of the end by itself."""
+        current, worker, sent_at = self._queue.current, self._worker, self._sent_at
+        if current is None or worker is None or sent_at is None:
+            return
+        if time.monotonic() >= sent_at + WATCH_AFTER:
+            self._to_monitor.put(events.Watch(worker, current.number, sent_at))
+            self._sent_at = None
 
     # The other threads.
 
@@ -262,6 +283,7 @@ class Shell:
             match turn:
                 case Turn.ABORT, request:
                     self._to_iopub.put(events.Abort(request))
+                    self._to_control.put(events.Aborted())
                 case Turn.REFUSE, request:
                     assert self._queue.refusing is not None
                     self._to_iopub.put(events.Refuse(request, self._queue.refusing))
@@ -277,6 +299,7 @@ class Shell:
         if self._queue.interrupted == request.number:
             worker.ledger[Slot.INTERRUPT] = request.number
         worker.ledger[Slot.SENT] = request.number
+        self._sent_at = time.monotonic()
         self._send(
             Kind.REQUEST, request.number, message.msg_type.encode(),
             message.header, message.content, message.metadata, *message.buffers,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import connection, kernel
 from .control import Deadlines
-from .errors import ConnectionFileError, WorkerStartError
+from .errors import ConnectionFileError, MetricsError, WorkerStartError
 from .logs import NeverWaiting
 from .zygote import Zygote
 
@@ -32,7 +32,7 @@ def start(options: Options, control: socket.socket, pid: int) -> None:
     try:
         found = _connection(options.connection_file)
         status = kernel.run(found, zygote, options.worker.session, options.policy, Deadlines())
-    except (ConnectionFileError, WorkerStartError) as error:
+    except (ConnectionFileError, MetricsError, WorkerStartError) as error:
         zygote.close()
         raise SystemExit(f"bulkhead: {error}") from None
     raise SystemExit(status)

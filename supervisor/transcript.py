@@ -15,6 +15,7 @@ from __future__ import annotations
 import struct
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from ..shared.records import Kind, Record, RecordError
@@ -46,7 +47,7 @@ from .wire import NO_PARENT, dumps
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .post_mortem import Facts, Report
+    from .post_mortem import Costs, Facts, Report
 
 BUSY = dumps({"execution_state": "busy"})
 IDLE = dumps({"execution_state": "idle"})
@@ -175,7 +176,7 @@ class Transcript:
         self._generation, self._open, self._begun = 0, None, False
         actions.append(TellShell(Gone(generation)))
         if request is not None and (begun or request.retried or facts.stopping):
-            actions += self._failed(request, report, begun=begun)
+            actions += self._failed(request, report, begun=begun, costs=facts.costs)
         elif request is not None:
             actions.append(TellShell(Unbegun(request)))
         told = request is not None and (begun or request.retried)
@@ -193,7 +194,9 @@ class Transcript:
 
     # Helpers, callee below caller.
 
-    def _failed(self, request: Request, report: Report, *, begun: bool) -> list[Action]:
+    def _failed(
+        self, request: Request, report: Report, *, begun: bool, costs: Costs | None = None
+    ) -> list[Action]:
         parent = request.message.header
         actions: list[Action] = [] if begun else [Publish("status", parent, BUSY)]
         error: dict[str, object] = {
@@ -212,7 +215,8 @@ class Transcript:
         # Whoever gets no reply goes on at the idle, which comes before Shell can look at its queue.
         name = reply_type(msg_type)
         abort = bool(name) and not report.expected
-        return [*actions, TellShell(Reply(request, name, dumps(content), abort=abort))]
+        reply = Reply(request, name, dumps(content), _metadata(costs), abort=abort)
+        return [*actions, TellShell(reply)]
 
     def _forget_close(self, request: Request) -> None:
         with suppress(MalformedMessageError):
@@ -371,3 +375,19 @@ def reply_type(msg_type: str) -> str:
 def _reply(request: Request, msg_type: str, content: bytes) -> TellShell | TellControl:
     reply = Reply(request, msg_type, content)
     return TellShell(reply) if request.channel == "shell" else TellControl(reply)
+
+
+def _metadata(costs: Costs | None) -> bytes:
+    """Give the metadata of a failed request's reply, in the form of ``worker.costs``."""
+    if costs is None:
+        return b"{}"
+    resources = {
+        "wall": costs.wall,
+        "cpu_user": costs.user,
+        "cpu_system": costs.system,
+        "cpu_children": 0.0,
+        "memory_peak": costs.peak,
+        "memory_change": None,  # its memory is gone with it
+    }
+    started = datetime.fromtimestamp(costs.began, timezone.utc).isoformat()  # noqa: UP017
+    return dumps({"started": started, "status": "error", "resources": resources})

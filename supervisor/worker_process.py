@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import zmq
 
 from ..shared.ledger import Slot
+from ..shared.limits import Why, slot_of
 from ..shared.signals import STACK_SIGNAL
 from . import memory
 from .events import Ready
 from .pipes import PIPE_SIZE
-from .post_mortem import Ended, Facts
+from .post_mortem import Costs, Ended, Facts
 
 if TYPE_CHECKING:
+    from ..shared.ledger import Ledger
     from .events import Worker
-    from .zygote import Zygote
+    from .zygote import Reaped, Zygote
 
 
 class WorkerProcess:
@@ -63,19 +66,22 @@ class WorkerProcess:
         self._offered = True
         return Ready(self.worker)
 
-    def interrupt(self, number: int) -> None:
+    def interrupt(self, number: int, why: Why = Why.USER) -> None:
         """Interrupt the request of this number, if it still runs when the signal arrives."""
+        self.worker.ledger[Slot.WHY] = slot_of(why, number)
         self.worker.ledger[Slot.INTERRUPT] = number
         self._send_interrupt()
 
     def ask_to_leave(self) -> None:
         """Let it end by itself, interrupting whatever runs."""
+        self.worker.ledger[Slot.WHY] = slot_of(Why.USER, 0)
         self.worker.ledger[Slot.LEAVE] = 1
         if self.running():
             self._send_interrupt()
 
     def _send_interrupt(self) -> None:
         self._interrupts += 1
+        self.worker.ledger[Slot.INTERRUPTED_AT] = time.monotonic_ns()
         self.worker.ledger[Slot.INTERRUPTS] = self._interrupts
         self.signal(signal.SIGINT)
 
@@ -109,21 +115,25 @@ class WorkerProcess:
             if os.getpgid(pid) != pid:  # the user's code has taken it to another group
                 os.kill(pid, signum)
 
-    def bury(self, zygote: Zygote, *, stopping: bool, successor: bool) -> Facts:
+    def bury(self, zygote: Zygote, *, stopping: bool, successor: bool, limit: int) -> Facts:
         """Reap it, with what is left of its group; give what is known of its end."""
         # Before reaping: a group whose leader was reaped may be another's.
         self.signal(signal.SIGKILL)
-        exitcode, peak = zygote.reap(self.worker.pid)
+        ended_at = time.time()
+        reaped = zygote.reap(self.worker.pid)
+        ledger = self.worker.ledger
         earlier = self._last_stack if self._ended else ""
         facts = Facts(
-            exitcode,
+            reaped.exitcode,
             self.worker.pid,
-            peak,
+            max(reaped.peak, ledger[Slot.PEAK]),
             stack=self.read_stacks() or earlier,
             ended=self._ended,
             out_of_memory=memory.evidence(self._kills, memory.read()),
             stopping=stopping,
             successor=successor,
+            limit=limit,
+            costs=_costs(ledger, reaped, ended_at) if ledger[Slot.CELL] else None,
         )
         self._buried = True
         if not self._offered:
@@ -131,3 +141,17 @@ class WorkerProcess:
         os.close(self._crash)
         os.close(self.worker.pidfd)
         return facts
+
+
+def _costs(ledger: Ledger, reaped: Reaped, ended_at: float) -> Costs:
+    """Tell what a cell has used that did not live to tell it.
+
+    User and system time contain those of ended children, which nobody can part any more.
+    """
+    return Costs(
+        began=ledger[Slot.CELL_BEGAN] / 1e9,
+        wall=max(0.0, ended_at - ledger[Slot.CELL_BEGAN] / 1e9),
+        user=max(0, reaped.user - ledger[Slot.CELL_USER] - ledger[Slot.CELL_CHILDREN]) / 1e6,
+        system=max(0, reaped.system - ledger[Slot.CELL_SYSTEM]) / 1e6,
+        peak=max(reaped.peak, ledger[Slot.FAMILY_PEAK]),
+    )

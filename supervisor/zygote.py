@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, NamedTuple
 
+from ..shared import samples
 from ..shared.ledger import Ledger
 from ..worker.zygote import ORDER, REAP, START
 from . import pipes
@@ -17,12 +19,27 @@ if TYPE_CHECKING:
     from .pipes import Ends
 
 
+class Reaped(NamedTuple):
+    """What the operating system tells of a worker that has ended."""
+
+    exitcode: int
+    """Negative for a signal."""
+    peak: int
+    """The most memory it had resident, in bytes, since somebody reset that."""
+    user: int
+    """User time of the process and of ended children, in microseconds."""
+    system: int
+    """System time of the same."""
+
+
 class Zygote:
     """Start and reap workers. Used by Control alone."""
 
     def __init__(self, control: socket.socket, pid: int) -> None:
         self._control = control
         self.pid = pid
+        self.samples = samples.create()
+        """Descriptor of the block of samples: one for all workers."""
         self._asked: tuple[int, Ends] | None = None
 
     def fileno(self) -> int:
@@ -31,10 +48,10 @@ class Zygote:
 
     def start(self, generation: int) -> None:
         """Order a worker; ``started`` gives it once the descriptor is readable."""
-        ends = pipes.create()
+        ends = pipes.create(self.samples)
         self._asked = generation, ends
         try:
-            socket.send_fds(self._control, [ORDER.pack(START, generation, 0)], ends.worker)
+            socket.send_fds(self._control, [ORDER.pack(START, generation, 0, 0, 0)], ends.worker)
         except OSError as error:
             raise WorkerStartError(f"the zygote (pid {self.pid}) is gone: {error}") from error
         for fd in ends.worker:
@@ -48,7 +65,7 @@ class Zygote:
         """
         assert self._asked is not None, "no worker was ordered"
         data, fds, _, _ = socket.recv_fds(self._control, ORDER.size, 1)
-        order, pid, _ = self._unpack(data)
+        order, pid, *_ = self._unpack(data)
         assert order == START
         if pid < 0:
             (_, ends), self._asked = self._asked, None
@@ -59,21 +76,18 @@ class Zygote:
         (generation, ends), self._asked = self._asked, None
         worker = Worker(
             generation, pid, fds[0], ends.requests, ends.records, ends.stdout, ends.stderr,
-            Ledger(ends.ledger),
+            Ledger(ends.ledger), time.monotonic(),
         )  # fmt: skip
         os.close(ends.ledger)
         os.set_blocking(worker.requests, False)
         return worker, ends.crash
 
-    def reap(self, pid: int) -> tuple[int, int]:
-        """Reap a worker whose process has ended.
-
-        Gives its exit code, negative for a signal, and the most memory it had resident, in bytes.
-        """
-        self._control.sendall(ORDER.pack(REAP, pid, 0))
-        order, exitcode, peak = self._unpack(self._control.recv(ORDER.size))
+    def reap(self, pid: int) -> Reaped:
+        """Reap a worker whose process has ended."""
+        self._control.sendall(ORDER.pack(REAP, pid, 0, 0, 0))
+        order, *numbers = self._unpack(self._control.recv(ORDER.size))
         assert order == REAP
-        return exitcode, peak
+        return Reaped(*numbers)
 
     def kill(self) -> None:
         """End a zygote that does not answer."""
@@ -82,10 +96,11 @@ class Zygote:
     def close(self) -> None:
         """Let the zygote end, and reap it. It takes every worker that is left with it."""
         self._control.close()
+        os.close(self.samples)
         os.waitpid(self.pid, 0)
 
-    def _unpack(self, data: bytes) -> tuple[bytes, int, int]:
+    def _unpack(self, data: bytes) -> tuple[bytes, int, int, int, int]:
         if len(data) != ORDER.size:
             raise WorkerStartError(f"the zygote (pid {self.pid}) is gone; no worker can be started")
-        order, first, second = ORDER.unpack(data)
-        return order, first, second
+        unpacked: tuple[bytes, int, int, int, int] = ORDER.unpack(data)
+        return unpacked

@@ -33,12 +33,14 @@ import inspect
 import os
 import signal
 import threading
+import time
 import traceback
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..shared.ledger import Slot
+from ..shared.limits import NO_LIMITS, why_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
 
     from ..shared.ledger import Ledger
+    from ..shared.limits import Limits
 
 T = TypeVar("T")
 
@@ -77,8 +80,14 @@ def defer_between(outer: Callable[..., Any], inner: Callable[..., Any]) -> None:
 class Interrupts:
     """The SIGINT handler of the worker's main thread, and the one place that runs user code."""
 
-    def __init__(self, ledger: Ledger, loop: asyncio.AbstractEventLoop) -> None:
+    RAISED = (KeyboardInterrupt, MemoryError, TimeoutError)
+    """What an interrupt can raise."""
+
+    def __init__(
+        self, ledger: Ledger, loop: asyncio.AbstractEventLoop, limits: Limits = NO_LIMITS
+    ) -> None:
         self._ledger = ledger
+        self._limits = limits
         self._loop = loop
         self._main = threading.get_ident()
         self._pid = os.getpid()
@@ -114,14 +123,14 @@ class Interrupts:
         signal.getsignal = wraps(_get_handler)(get_handler)  # type: ignore[assignment]
 
     def call(self, number: int, coroutine: Coroutine[Any, Any, T], context: Context) -> T:
-        """Run user code. Raises KeyboardInterrupt if the request was interrupted outside of it."""
+        """Run user code. Raises ``error()`` if the request was interrupted outside of it."""
         self._remembered = self.cancelled = False
         # The task first: an interrupt while it is made would leave it to the garbage collector.
         self._task = self._loop.create_task(coroutine, context=context)
         self._number = number
         try:
             if self._ledger[Slot.INTERRUPT] == number:
-                raise KeyboardInterrupt
+                raise self.error()
             result: T = self._loop.run_until_complete(self._task)
             return result
         finally:
@@ -178,12 +187,19 @@ class Interrupts:
         __tracebackhide__ = True
         if self._remembered and threading.get_ident() == self._main:
             self._remembered = False
-            raise KeyboardInterrupt
+            raise self.error()
+
+    def error(self) -> BaseException:
+        """Make what an interrupt raises: KeyboardInterrupt, or the error of a limit."""
+        return self._limits.error(why_of(self._ledger[Slot.WHY], self._number))
 
     def _note(self) -> int:
         """Tell the supervisor that its interrupts were heard; give how many there were."""
         seen = self._ledger[Slot.INTERRUPTS]
         if os.getpid() == self._pid:  # and not a forked child, which shares the ledger
+            if self._ledger[Slot.HANDLED] != seen:
+                late = time.monotonic_ns() - self._ledger[Slot.INTERRUPTED_AT]
+                self._ledger[Slot.LATENCY] += max(0, late) // 1000
             self._ledger[Slot.HANDLED] = seen
         return seen
 
@@ -195,7 +211,7 @@ class Interrupts:
         meant = ledger[Slot.INTERRUPT] if self._seen != seen else self._number
         if meant != self._number and not ledger[Slot.LEAVE]:
             if self.waiting and meant > ledger[Slot.ENDED] and _in_user_callback(frame):
-                raise KeyboardInterrupt  # a background task keeps that request from beginning
+                raise self.error()  # a background task keeps that request from beginning
             return  # meant for a request that is over, or one that will find it at its beginning
         if frame is not None and frame.f_code in _fragile:
             self._remembered = self._beneath_call(frame)
@@ -214,7 +230,7 @@ class Interrupts:
                 self._cancel()
                 return
             elif code is _CALL:
-                raise KeyboardInterrupt
+                raise self.error()
             passed.add(code)
             callee, frame = frame, frame.f_back
 

@@ -19,6 +19,7 @@ from ..shared.records import Kind
 from . import jsons
 from .context import Request
 from .handlers import describe, field
+from .interrupts import Interrupts
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ..shared.ledger import Ledger
     from .channel import Receiver, Sender
     from .context import Current
-    from .interrupts import Interrupts
+    from .costs import Meter
     from .shell import ZMQInteractiveShell
 
     Handler = Callable[[Request], Awaitable[dict[str, Any]]]
@@ -51,6 +52,7 @@ class Loop:
         shell: ZMQInteractiveShell,
         handlers: dict[str, Handler],
         comm_handlers: dict[str, CommHandler],
+        meter: Meter | None,
     ) -> None:
         self._loop = loop
         self._receiver = receiver
@@ -61,6 +63,7 @@ class Loop:
         self._shell = shell
         self._handlers = handlers
         self._comm_handlers = comm_handlers
+        self._meter = meter
         self._save: asyncio.TimerHandle | None = None
         # Context variables that a cell sets are there in the next one, as in a module.
         self._context = copy_context()
@@ -97,22 +100,31 @@ class Loop:
 
     def _serve(self, request: Request) -> None:
         shell, number = self._shell, request.number
+        meter = self._meter if request.msg_type == "execute_request" else None
         self._current.begin(request)
         self._context.run(self._current.enter, request)
         started = datetime.now(UTC).isoformat()
         count = shell.execution_count
         self._sender.send(Kind.BEGIN, number, str(count).encode(), self._stale())
         failure: BaseException | None = None
+        if meter is not None:
+            meter.begin(number, count)
+        shell.allocation.hold()
         try:
             content, encoded = self._interrupts.call(number, self._answer(request), self._context)
         except BaseException as error:  # noqa: BLE001 - an interrupt outside of the user's code, or worse
             failure = error
+        shell.allocation.lift()
         self._end_if_forked()
         self._interrupts.finish()
         if failure is not None:
             content = self._failed(request, failure, count)
             encoded = jsons.dumps(content)
         abort = content.get("status") == "error" and _stops_queue(request)
+        metadata = {"started": started, "status": content.get("status", "ok")}
+        if meter is not None:
+            ok = content.get("status") == "ok"
+            metadata["resources"] = meter.end(ok=ok).as_json()
         is_request = request.msg_type.endswith("_request")
         self._ledger[Slot.ENDED] = number
         self._sender.send(
@@ -122,7 +134,7 @@ class Loop:
             b"1" if abort else b"0",
             request.msg_type.removesuffix("_request").encode() + b"_reply" if is_request else b"",
             encoded,
-            jsons.dumps({"started": started, "status": content.get("status", "ok")}),
+            jsons.dumps(metadata),
         )
         self._schedule_save()
 
@@ -161,7 +173,7 @@ class Loop:
             lines = traceback.format_exception_only(error)
             self._log("warning", f"{request.msg_type} failed: {''.join(lines).strip()}")
             return content
-        told = shell.last_error if isinstance(error, KeyboardInterrupt) else None
+        told = shell.last_error if isinstance(error, Interrupts.RAISED) else None
         if told is None:
             lines = traceback.format_exception_only(error)
             told = {**describe(error), "traceback": [line.rstrip("\n") for line in lines]}

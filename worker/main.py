@@ -13,11 +13,14 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from ..shared.ledger import Ledger
+from ..shared.samples import Reader
 from . import masquerade
+from .allocation import Allocation
 from .app import IPKernelApp
 from .channel import Receiver, Sender
 from .comms import Comms
 from .context import NOBODY, Current
+from .costs import Meter
 from .handlers import Handlers
 from .interrupts import Interrupts
 from .kernel import Kernel, Session
@@ -41,19 +44,22 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     ledger = Ledger(descriptors.ledger)
-    interrupts = Interrupts(ledger, loop)
+    interrupts = Interrupts(ledger, loop, options.limits)
     interrupts.install()
     interrupts.watch_handlers()
     captured = descriptors.stdout, descriptors.stderr
     sender = Sender(descriptors.records, captured, ledger, interrupts)
     receiver = Receiver(descriptors.requests, interrupts)
     os.close(descriptors.ledger)
+    allocation = Allocation(options.limits.memory)
+    meter = Meter(ledger) if options.measure else None
+    samples = Reader(descriptors.samples)
     current = Current()
     current.begin(NOBODY)
     current.follow_threads()
     sys.stdout = as_text(Stream("stdout", 1, sender, current))
     sys.stderr = as_text(Stream("stderr", 2, sender, current))
-    _part_from_forks(sender, receiver, descriptors.crash, interrupts)
+    _part_from_forks(sender, receiver, descriptors.crash, interrupts, allocation, meter)
     publisher = Publisher(sender, current)
     comms = Comms(publisher)
     comms.install()
@@ -61,20 +67,28 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     stdin.install()
     app = IPKernelApp.instance()
     shell = app.build(options.ipython, publisher, interrupts)
+    shell.allocation, shell.meter, shell.samples = allocation, meter, samples
+    shell.limits = options.limits
     session = Session(options.session, publisher)
     shell.kernel = Kernel(shell, comms, current, session, options.connection_file)
     masquerade.install(ZMQInteractiveShell)
     app.run_startup()
     handlers = Handlers(shell, stdin).handlers()
     Loop(
-        loop, receiver, sender, ledger, interrupts, current, shell, handlers, comms.handlers()
-    ).run()
+        loop, receiver, sender, ledger, interrupts, current, shell, handlers, comms.handlers(),
+        meter,
+    ).run()  # fmt: skip
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _leave(shell)
 
 
 def _part_from_forks(
-    sender: Sender, receiver: Receiver, crash: int, interrupts: Interrupts
+    sender: Sender,
+    receiver: Receiver,
+    crash: int,
+    interrupts: Interrupts,
+    allocation: Allocation,
+    meter: Meter | None,
 ) -> None:
     """Leave a process that the user's code forks alone with its plain descriptors (G38)."""
 
@@ -82,6 +96,9 @@ def _part_from_forks(
         sender.close()
         receiver.close()
         leave_crash_pipe(crash)
+        allocation.lift()  # the supervisor counts children and all together
+        if meter is not None:
+            meter.close()
         interrupts.stop_if_waiting()
         if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL):
             signal.signal(signal.SIGINT, signal.default_int_handler)

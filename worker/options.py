@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..shared.limits import Limits
+
 
 class Options(NamedTuple):
     """Settings of every worker of one kernel."""
@@ -13,6 +15,9 @@ class Options(NamedTuple):
     """The session id in the header of every message of this kernel."""
     ipython: tuple[str, ...]
     """IPython's own options, as they stand on a command line."""
+    limits: Limits = Limits()
+    measure: bool = True
+    """Measure what each cell uses."""
 
 
 class Descriptors(NamedTuple):
@@ -23,4 +28,5 @@ class Descriptors(NamedTuple):
     stdout: int
     stderr: int
     ledger: int
+    samples: int
     crash: int

@@ -18,14 +18,20 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets import Any as AnyTrait
 from traitlets import CBool, Instance, Type, default
 
+from ..shared.limits import NO_LIMITS
 from .display import WorkerDisplayHook, WorkerDisplayPublisher
 from .history import WorkerHistoryManager
 from .interrupts import defer_between, fragile, protected
 from .magics import KernelMagics
+from .resources import ResourceMagics, show_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..shared.limits import Limits
+    from ..shared.samples import Reader
+    from .allocation import Allocation
+    from .costs import Meter
     from .interrupts import Interrupts
     from .publisher import Publisher
 
@@ -46,6 +52,10 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     kernel = AnyTrait()
     publisher: Publisher = AnyTrait()
     interrupts: Interrupts = AnyTrait()
+    allocation: Allocation = AnyTrait()
+    meter: Meter | None = AnyTrait(None)
+    samples: Reader = AnyTrait()
+    limits: Limits = AnyTrait(NO_LIMITS)
     last_error: dict[str, Any] | None = AnyTrait(None)
     """Content of the error message of the running cell, once it was published."""
     display_failed: bool = AnyTrait(default_value=False)
@@ -91,7 +101,8 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     def init_magics(self) -> None:
         """Add the kernel's own magics."""
         super().init_magics()
-        self.register_magics(KernelMagics)
+        self.register_magics(KernelMagics, ResourceMagics)
+        self.input_transformer_manager.cleanup_transforms.append(show_cell)
 
     @contextmanager
     def _tee(self, channel: str) -> Iterator[None]:  # noqa: ARG002 - IPython's signature
@@ -160,7 +171,10 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         if error is None:  # %tb and the like: IPython shows the last one
             super().showtraceback(exc_tuple, *args, **kwargs)
             return
+        self.allocation.lift()
         error = self.as_interrupt(error)
+        if isinstance(error, MemoryError):
+            self.allocation.explain(error)
         trace = _without_ours(trace)
         if isinstance(error, BaseExceptionGroup):
             # IPython prints a group on stderr; clients show as an error what comes as one.
@@ -171,9 +185,9 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         super().showtraceback(exc_tuple, *args, **kwargs)
 
     def as_interrupt(self, error: BaseException | None) -> BaseException | None:
-        """Turn the cancellation that an interrupt caused back into a KeyboardInterrupt."""
+        """Turn the cancellation that an interrupt caused back into what it was to raise."""
         if isinstance(error, asyncio.CancelledError) and self.interrupts.cancelled:
-            return KeyboardInterrupt()
+            return self.interrupts.error()
         return error
 
     def _showtraceback(self, etype: type, evalue: BaseException, stb: list[str]) -> None:

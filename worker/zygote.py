@@ -29,8 +29,8 @@ from .options import Descriptors
 if TYPE_CHECKING:
     from .options import Options
 
-ORDER = struct.Struct("<cqq")
-"""What is written in both directions: what it is about, and two numbers."""
+ORDER = struct.Struct("<cqqqq")
+"""What is written in both directions: what it is about, and four numbers."""
 START, REAP = b"S", b"R"
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
@@ -65,12 +65,12 @@ def main(control: socket.socket, options: Options) -> None:
                 break
             for fd in fds:
                 os.set_inheritable(fd, False)  # received descriptors are, unlike all others
-            order, pid, _ = ORDER.unpack(data)
+            order, pid, *_ = ORDER.unpack(data)
             if order == START:
                 try:
                     _start(control, multiprocess, worker_main, Descriptors(*fds), options, workers)
                 except OSError as error:  # no more processes, memory or descriptors are to be had
-                    control.sendall(ORDER.pack(START, -(error.errno or errno.EAGAIN), 0))
+                    control.sendall(ORDER.pack(START, -(error.errno or errno.EAGAIN), 0, 0, 0))
                 finally:
                     for fd in fds:
                         os.close(fd)
@@ -107,18 +107,22 @@ def _start(
     with suppress(ProcessLookupError, PermissionError):
         os.setpgid(pid, pid)
     pidfd = os.pidfd_open(pid)
-    socket.send_fds(control, [ORDER.pack(START, pid, 0)], [pidfd])
+    socket.send_fds(control, [ORDER.pack(START, pid, 0, 0, 0)], [pidfd])
     os.close(pidfd)
 
 
-def _reap(process: Any) -> tuple[int, int]:
-    """Reap a worker; give its exit code, and the most memory it had resident, in bytes."""
+def _reap(process: Any) -> tuple[int, int, int, int]:
+    """Reap a worker; give its exit code, its peak of memory and its processor time.
+
+    Bytes resident; microseconds of user and of system time, ended children included.
+    """
     # Not process.join(): only wait4 tells how much memory this one child had.
     _, status, usage = os.wait4(process.pid, 0)
     exitcode = os.waitstatus_to_exitcode(status)
     process._popen.returncode = exitcode  # noqa: SLF001 - or close() takes it to be running
     process.close()
-    return exitcode, usage.ru_maxrss * _RSS_UNIT
+    times = int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6)
+    return exitcode, usage.ru_maxrss * _RSS_UNIT, *times
 
 
 def _become_worker(

@@ -1,0 +1,184 @@
+"""The worker and the processes that it has started: how much they use, at a price that is bounded.
+
+What can be read in microseconds is read each time. Who belongs to the family, and which pages its
+members share, takes a walk through all processes or through a whole address space; that is looked
+at again when the last answer is old compared with what it took to get it.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import procfs
+
+if TYPE_CHECKING:
+    import psutil
+
+_AFTER = 20.0
+"""How many times its own duration a slow look is good for: it costs at most a twentieth."""
+_SLOW = 0.02
+"""Seconds: a look that takes longer than this is not taken while somebody waits."""
+_BIG = 1 << 30
+"""Bytes resident of a process whose first look is taken to be slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a family uses now."""
+
+    memory: int
+    """Bytes, shared pages counted once."""
+    resident: int
+    """Bytes, shared pages counted for each process that has them."""
+    together: int
+    """Bytes: all that the first member has, and the others' share."""
+    charged: int
+    """Bytes, shared pages counted once, without files in memory."""
+    swap: int
+    cpu: float
+    """Seconds of processor time since each member's start, ended children included."""
+    peak: int
+    """The most that the first member had resident since somebody reset that."""
+    threads: int
+    """Of the first member."""
+    children: int
+
+
+class Family:
+    """One process with its descendants. Used by one thread."""
+
+    def __init__(self, pid: int, *, alone: bool = False) -> None:
+        """Take a process, with its descendants unless it is to be looked at alone."""
+        import psutil  # noqa: PLC0415 - slow to import: only once somebody wants to know
+
+        self._psutil = psutil
+        self.pid = pid
+        self._alone = alone
+        self._members: dict[int, _Member] = {}
+        self._children_cost = self._children_at = 0.0
+        with suppress(psutil.Error):
+            self._members[pid] = _Member(psutil.Process(pid))
+
+    def look(self, *, hurry: bool = False, afresh: bool = False) -> Use | None:
+        """Read what it uses; None if the first member is gone.
+
+        In a hurry, slow looks are put off; the answer is then the last one, moved by what changed.
+        Afresh, nothing that was seen earlier is taken to be true still.
+        """
+        if afresh:
+            self._children_at = 0.0
+            for member in self._members.values():
+                member.distrust()
+        if not hurry or self._children_cost < _SLOW:
+            self._find_children()
+        uses = []
+        for pid, member in list(self._members.items()):
+            try:
+                uses.append(member.look(hurry=hurry))
+            except (ProcessLookupError, self._psutil.Error):
+                if pid == self.pid:
+                    return None
+                del self._members[pid]
+        if not uses:
+            return None
+        first = uses[0]
+        return Use(
+            sum(use.memory for use in uses),
+            sum(use.resident for use in uses),
+            first.resident + sum(use.memory for use in uses[1:]),
+            sum(use.charged for use in uses),
+            sum(use.swap for use in uses),
+            sum(use.cpu for use in uses),
+            first.peak,
+            first.threads,
+            len(uses) - 1,
+        )
+
+    def lift_limit(self) -> None:
+        """Let children have the memory that the family has: the limit is for all of it together.
+
+        They inherit the worker's own limit, and would each be refused memory on their own account.
+        """
+        for pid, member in self._members.items():
+            if pid != self.pid:
+                member.lift_limit(self._psutil)
+
+    def _find_children(self) -> None:
+        now = time.monotonic()
+        if now < self._children_at + max(_AFTER * self._children_cost, 0.02):
+            return
+        first = self._members.get(self.pid)
+        if first is None or self._alone:
+            return
+        with suppress(self._psutil.Error):
+            for child in first.process.children(recursive=True):
+                if child.pid not in self._members:
+                    self._members[child.pid] = _Member(child)
+                    first.expect_change()  # a fork shares the pages that were its parent's alone
+        self._children_at = time.monotonic()
+        self._children_cost = self._children_at - now
+
+
+class _Member:
+    """One process of a family."""
+
+    def __init__(self, process: psutil.Process) -> None:
+        self.process = process
+        self._lifted = False
+        self._shared = self._shared_charged = 0  # what the others pay for
+        self._shares_at = self._shares_cost = 0.0
+        self._good_for = 1.0  # seconds
+
+    def look(self, *, hurry: bool) -> Use:
+        status = procfs.status(self.process.pid)
+        if status.rss == 0 and self.process.status() == "zombie":
+            raise ProcessLookupError
+        first_is_slow = not self._shares_at and status.rss > _BIG
+        if not (hurry and (first_is_slow or self._shares_cost > _SLOW)):
+            self._look_at_shares(status)
+        cpu = self.process.cpu_times()
+        return Use(
+            max(0, status.rss - self._shared),
+            status.rss,
+            status.rss,
+            max(0, status.charged - self._shared_charged),
+            status.swap,
+            cpu.user + cpu.system + cpu.children_user + cpu.children_system,
+            status.peak,
+            status.threads,
+            0,
+        )
+
+    def _look_at_shares(self, status: procfs.Status) -> None:
+        now = time.monotonic()
+        good_for = max(self._good_for, _AFTER * self._shares_cost)
+        if self._shares_at and now < self._shares_at + good_for:
+            return
+        self._good_for = 1.0
+        shares = procfs.shares(self.process.pid)
+        if shares is not None:
+            self._shared = status.rss - shares.pss
+            self._shared_charged = status.charged - shares.charged
+        self._shares_at = time.monotonic()
+        self._shares_cost = self._shares_at - now
+
+    def distrust(self) -> None:
+        """Look at everything the next time."""
+        self._shares_at = 0.0
+
+    def expect_change(self) -> None:
+        """Look at its shares as soon as that is cheap enough."""
+        self._good_for = 0.0
+
+    def lift_limit(self, psutil: object) -> None:
+        if self._lifted:
+            return
+        self._lifted = True
+        limit = getattr(psutil, "RLIMIT_DATA", None)
+        if limit is not None:
+            with suppress(OSError, getattr(psutil, "Error", OSError)):
+                _, hard = self.process.rlimit(limit)
+                self.process.rlimit(limit, (hard, hard))

@@ -1,0 +1,107 @@
+"""The memory limit where memory is asked for: what is too much is refused, and Python says so.
+
+RLIMIT_DATA counts what a process may write to and shares with nobody. Whoever asks for more gets
+none: numpy, lists and bytes raise MemoryError, and what was there before is as it was. (RLIMIT_AS
+counts address space, of which CUDA and Java reserve more than any machine has.) It is blind to
+children, to shared memory and to mapped files: the supervisor watches these.
+
+Stacks of threads count whole although they are hardly touched, so their size is added to the limit.
+The limit holds while a cell runs. It is lifted before an error is shown, because showing it takes
+memory, too; and a little is always left, or ``del big`` could not be compiled.
+"""
+
+from __future__ import annotations
+
+import _posixsubprocess
+import resource
+import subprocess
+from contextlib import suppress
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from ..shared import sizes
+from ..shared.limits import LIMIT_OPTION
+
+_SPARE = 32 << 20  # bytes that a cell always gets
+_STACK = 8 << 20  # bytes of a thread's stack, where the system names no limit
+_KIB = 1024
+
+
+class Allocation:
+    """The limit on what this process may allocate."""
+
+    def __init__(self, limit: int) -> None:
+        """Take the limit in bytes; 0 for none."""
+        self._limit = limit if hasattr(resource, "RLIMIT_DATA") else 0
+        self._held = 0  # 0: it does not hold now
+        self._given = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        if self._limit:
+            self._given = resource.getrlimit(resource.RLIMIT_DATA)
+            self._free_children()
+
+    def hold(self) -> None:
+        """Let the limit hold: a cell begins."""
+        if self._limit:
+            data, threads = _data_and_threads()
+            stack, _ = resource.getrlimit(resource.RLIMIT_STACK)
+            stacks = threads * (_STACK if stack == resource.RLIM_INFINITY else stack)
+            self._held = max(self._limit + stacks, data + _SPARE)
+            self._set(self._held)
+
+    def lift(self) -> None:
+        """Let it hold no more: a cell has ended, or an error is to be shown."""
+        if self._limit:
+            self._held = 0
+            self._set(self._given[0])
+
+    def _free_children(self) -> None:
+        """Start other programs without the limit, which they would inherit each for itself.
+
+        It is for the interpreter and its children together, and only the supervisor sees them all.
+        Forked children free themselves; a program that is executed cannot.
+        """
+        fork_exec = _posixsubprocess.fork_exec
+
+        @wraps(fork_exec)
+        def fork_exec_without_limit(*args: Any) -> int:
+            self._set(self._given[0])
+            try:
+                pid: int = fork_exec(*args)
+                return pid
+            finally:
+                if self._held:
+                    self._set(self._held)
+
+        for module, name in ((_posixsubprocess, "fork_exec"), (subprocess, "_fork_exec")):
+            if getattr(module, name, None) is fork_exec:
+                setattr(module, name, fork_exec_without_limit)
+
+    def explain(self, error: MemoryError) -> None:
+        """Say in a note which limit it was, unless the error does."""
+        if self._limit and LIMIT_OPTION not in str(error):
+            limit, used = sizes.show(self._limit), sizes.show(_data_and_threads()[0])
+            error.add_note(
+                f"The kernel's memory limit is {limit} ({LIMIT_OPTION}), of which {used} are in "
+                "use now. Variables that were there before are still there; `del` some, or "
+                "restart the kernel with a higher limit."
+            )
+
+    def _set(self, soft: int) -> None:
+        hard = self._given[1]
+        if hard != resource.RLIM_INFINITY and (soft == resource.RLIM_INFINITY or soft > hard):
+            soft = hard
+        with suppress(ValueError, OSError):  # the user's code has lowered the hard limit
+            resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _data_and_threads() -> tuple[int, int]:
+    """Read how much of what counts is in use, in bytes, and how many threads there are."""
+    data, threads = 0, 1
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_bytes().split(b"\n"):
+            if line.startswith(b"VmData:"):
+                data = int(line.split()[1]) * _KIB
+            elif line.startswith(b"Threads:"):
+                threads = int(line.split()[1])
+    return data, threads
