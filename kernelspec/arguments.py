@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..shared import sizes
 from ..shared.version import __version__
 from . import spec as specs
 
@@ -72,6 +73,12 @@ def _add_install(commands: Commands) -> None:
         help="an environment variable of the kernel; may be given more than once",
     )
     parser.add_argument("--profile", type=_text, help="the IPython profile to load")
+    parser.add_argument(
+        "--memory-limit",
+        type=_size,
+        metavar="SIZE",
+        help="memory that the interpreter and what it starts may use, like 4GiB",
+    )
 
 
 def _add_uninstall(commands: Commands) -> None:
@@ -137,6 +144,14 @@ def _name(value: str) -> str:
 def _text(value: str) -> str:
     if not value:
         raise argparse.ArgumentTypeError("it must not be empty")
+    return value
+
+
+def _size(value: str) -> str:
+    try:
+        sizes.parse(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return value
 
 

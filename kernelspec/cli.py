@@ -58,6 +58,7 @@ def _install(options: argparse.Namespace) -> None:
         display_name=options.display_name,
         env=options.env,
         profile=options.profile,
+        memory_limit=options.memory_limit,
     )
     destination = install.Destination(user=options.user, prefix=options.prefix)
     folder = install.install(options.name, spec, destination)

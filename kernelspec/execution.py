@@ -25,6 +25,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 from nbformat.v4 import new_output
 
+from . import resources
 from . import spec as specs
 from .errors import CommandError
 from .outcomes import Failure, failure_of
@@ -171,6 +172,8 @@ class Execution:
         if self._timer is not None:
             self._timer.cancel()
         failure = failure_of(execute_reply["content"])
+        resources.record(self._notebook.cells[cell_index], cell_index, execute_reply)
+        self._outcomes[cell_index].resources = resources.of_reply(execute_reply)
         if self._stopping:
             self._cut(cell_index, self._stopping, failure.traceback if failure else ())
         else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 
 from .errors import CommandError
+from .resources import KEY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,8 @@ def forget_outputs(notebook: Any, *, keep: str) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code" and keep not in cell.metadata.get("tags", ()):
             cell.outputs, cell.execution_count = [], None
-            cell.metadata.pop("execution", None)
+            for key in ("execution", KEY):
+                cell.metadata.pop(key, None)
 
 
 def check_writable(path: Path) -> None:

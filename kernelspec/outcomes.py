@@ -59,6 +59,8 @@ class Outcome:
     state: str = "not run"
     seconds: float | None = None
     failure: Failure | None = None
+    resources: dict[str, Any] | None = None
+    """What it used, as the kernel tells it: seconds and bytes."""
 
     def __str__(self) -> str:
         """Give the outcome in a word or two."""

@@ -15,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from ..shared import sizes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -50,10 +52,11 @@ def show(outcomes: Outcomes) -> None:
     table.add_column("Cell", justify="right", no_wrap=True)
     table.add_column("Code")  # the only one that may be cut
     table.add_column("Outcome", no_wrap=True)
-    table.add_column("Wall time", justify="right", no_wrap=True)
+    for title in ("Wall", "CPU", "Memory"):
+        table.add_column(title, justify="right", no_wrap=True)
     for cell in outcomes:
         code = Text(cell.line, no_wrap=True, overflow="ellipsis")
-        table.add_row(str(cell.number), code, Text(str(cell), _style(cell)), _time(cell))
+        table.add_row(str(cell.number), code, Text(str(cell), _style(cell)), *_costs(cell))
     console.print(table)
     for cell in outcomes:
         if cell.failure is not None:
@@ -67,5 +70,13 @@ def _style(cell: Outcome) -> str:
     return "red" if cell.failed else "yellow"
 
 
-def _time(cell: Outcome) -> str:
-    return "" if cell.seconds is None else f"{cell.seconds:.2f} s"
+def _costs(cell: Outcome) -> tuple[str, str, str]:
+    used = cell.resources or {}
+    wall = used.get("wall", cell.seconds)
+    cpu = [used[f"cpu_{part}"] for part in ("user", "system", "children") if f"cpu_{part}" in used]
+    peak = used.get("memory_peak")
+    return (
+        "" if wall is None else f"{wall:.2f} s",
+        f"{sum(cpu):.2f} s" if cpu else "",
+        "" if peak is None else sizes.show(peak),
+    )

@@ -34,6 +34,7 @@ def build(
     display_name: str | None = None,
     env: dict[str, str] | None = None,
     profile: str | None = None,
+    memory_limit: str | None = None,
 ) -> dict[str, Any]:
     """Give the spec that starts the kernel on this interpreter.
 
@@ -44,6 +45,8 @@ def build(
     spec["argv"] = [executable, *spec["argv"][1:]]
     if profile:
         spec["argv"].append(f"--profile={profile}")
+    if memory_limit:
+        spec["argv"].append(f"--memory-limit={memory_limit}")
     if display_name:
         spec["display_name"] = display_name
     elif name != NAME:

@@ -42,14 +42,14 @@ def run(
     Raises ConnectionFileError if the sockets cannot be bound, MetricsError if metrics cannot be
     served.
     """
+    inboxes = Inboxes()
+    server = _serve_metrics(policy.metrics, inboxes)
     context, heart_context = zmq.Context(io_threads=1), zmq.Context(io_threads=1)
     given = connection
     sockets, connection = connections.bind(given, context, heart_context)
     ours = _publish_file(given, connection)
     signer = Signer(connection.key, connection.signature_scheme)
     builder = Builder(signer, session)
-    inboxes = Inboxes()
-    server = _serve_metrics(policy.metrics, inboxes)
     control = Control(
         sockets.control, inboxes, signer, builder, zygote, _parent(), policy, deadlines
     )

@@ -57,9 +57,9 @@ class Server:
 
     def __init__(self, server: WSGIServer) -> None:
         self._server = server
-        bound = server.server_address
-        self._path = bound if isinstance(bound, str) else None
-        self.address = f"unix:{bound}" if self._path else f"http://{bound[0]}:{bound[1]}/metrics"
+        self._path = server.path if isinstance(server, _UnixServer) else ""
+        port = server.server_port
+        self.address = f"unix:{self._path}" if self._path else f"http://127.0.0.1:{port}/metrics"
         """Where it serves."""
         log.info("metrics on %s", self.address)
         threading.Thread(target=self._run, name="metrics", daemon=True).start()
@@ -71,7 +71,7 @@ class Server:
 
     def stop(self) -> None:
         """Leave nothing behind. The thread is a daemon, and ends with the process."""
-        if self._path is not None:
+        if self._path:
             with suppress(OSError):
                 Path(self._path).unlink()
 
@@ -157,6 +157,10 @@ class _Handler(WSGIRequestHandler):
 class _UnixServer(socketserver.UnixStreamServer, WSGIServer):
     """WSGI on a socket of the file system."""
 
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(path, _Handler)
+
     def server_bind(self) -> None:
         mask = os.umask(0o177)  # the owner's alone
         try:
@@ -178,7 +182,7 @@ def _bind(address: str) -> WSGIServer:
         with suppress(FileNotFoundError):
             if Path(path).is_socket():
                 Path(path).unlink()  # a kernel of this name ended without cleaning up
-        return _UnixServer(path, _Handler)  # type: ignore[arg-type]
+        return _UnixServer(path)
     host, port = check(address)
     return WSGIServer((host, port), _Handler)
 

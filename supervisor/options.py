@@ -164,9 +164,13 @@ def _limit(values: dict[str, str], name: str) -> float:
     """Give a limit in seconds; 0 for none."""
     if _value(values, name, "none") == "none":
         return 0.0
-    seconds = _seconds(values, name, 0.0)
+    text = _value(values, name, "none")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 0 < seconds < float("inf"):
-        _fail(f"{name} must be a number of seconds above 0, or 'none'.")
+        _fail(f"{name} must be a number of seconds above 0, or 'none', not {text!r}.")
     return seconds
 
 
