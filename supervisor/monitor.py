@@ -85,14 +85,7 @@ class Monitor:
         """Serve until the kernel is finished."""
         while not self._finished:
             self._poller.poll(self._wait())
-            for event in self._inbox.drain():
-                match event:
-                    case events.Watch():
-                        self._watch = _Watch(event, self._limits, self._patience)
-                    case events.Asked():
-                        self._answer(event)
-                    case events.Closed():
-                        self._finished = True
+            self._hear()
             if self._watch is not None and time.monotonic() >= self._watch.due:
                 try:
                     self._sample(self._watch)
@@ -100,6 +93,16 @@ class Monitor:
                     # What cannot be read here must not be what ends the kernel.
                     log.exception("the running cell is not watched any more")
                     self._watch = None
+
+    def _hear(self) -> None:
+        for event in self._inbox.drain():
+            match event:
+                case events.Watch():
+                    self._watch = _Watch(event, self._limits, self._patience)
+                case events.Asked():
+                    self._answer(event)
+                case events.Closed():
+                    self._finished = True
 
     def _wait(self) -> int | None:
         """Give the milliseconds to the next sample."""

@@ -94,5 +94,9 @@ def holds(cell):
 
 def table(out):
     """Give the table's rows without their times."""
-    rows = re.findall(r"^│ +(\d+) │ (.*?) +│ (.*?) +│ +(?:[\d.]+ s)? │$", out, re.MULTILINE)
+    rows = re.findall(
+        r"^│ +(\d+) │ (.*?) +│ (.*?) +│ +(?:[\d.]+ s)? │ +(?:[\d.]+ s)? │ +(?:[\d.]+ [MG]iB)? │$",
+        out,
+        re.MULTILINE,
+    )
     return [(int(number), line, outcome) for number, line, outcome in rows]
