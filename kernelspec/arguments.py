@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,10 @@ from . import spec as specs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+SHORTEST_INTERVAL = 0.1
+LONGEST_INTERVAL = 3600
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -33,6 +38,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "list", help="show Bulkhead's kernelspecs and their Pythons", allow_abbrev=False
     )
     _add_run(commands)
+    _add_top(commands)
     return parser.parse_args(argv)
 
 
@@ -117,6 +123,30 @@ def _add_run(commands: Commands) -> None:
     )
 
 
+def _add_top(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "top",
+        help="show the running kernels and what they use",
+        description="Show your running kernels, live: what they do, what they use, and keys to "
+        "interrupt and restart them. Kernels that are not Bulkhead's are shown too, with what the "
+        "system knows of them.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--once", action="store_true", help="print a table, and end")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print a list of objects, one a kernel, and end; in bytes and seconds",
+    )
+    parser.add_argument(
+        "--interval",
+        type=_interval,
+        default=2.0,
+        metavar="SECONDS",
+        help="from one look of the live view to the next [2]",
+    )
+
+
 class _Variable(argparse.Action):
     """Collects the pairs of --env. A name that no environment can hold is refused."""
 
@@ -159,3 +189,15 @@ def _seconds(value: str) -> int:
     if not value.isascii() or not value.isdigit() or not int(value):
         raise argparse.ArgumentTypeError(f"{value!r} is not a whole number of seconds above 0")
     return int(value)
+
+
+def _interval(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not SHORTEST_INTERVAL <= seconds <= LONGEST_INTERVAL:
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is not a number of seconds from {SHORTEST_INTERVAL} to {LONGEST_INTERVAL}"
+        )
+    return seconds

@@ -1,4 +1,4 @@
-"""The command line: ``bulkhead install | uninstall | list | run``.
+"""The command line: ``bulkhead install | uninstall | list | run | top``.
 
 Outcomes are told here; what is done stands in the other modules. The exit status is 0 if it was
 done, 1 if it was not, for a reason that stands on stderr, and 2 for a command line that makes no
@@ -27,7 +27,13 @@ FAILED = 1
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says; give the exit status. Raises SystemExit(2) for a bad one."""
     options = arguments.parse(argv)
-    commands = {"install": _install, "uninstall": _uninstall, "list": _list, "run": _run}
+    commands = {
+        "install": _install,
+        "uninstall": _uninstall,
+        "list": _list,
+        "run": _run,
+        "top": _top,
+    }
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: any text can be told
     try:
@@ -114,3 +120,9 @@ def _run(options: argparse.Namespace) -> None:
         allow_errors=options.allow_errors,
         timeout=options.timeout,
     )
+
+
+def _top(options: argparse.Namespace) -> None:
+    from . import top  # noqa: PLC0415
+
+    top.top(once=options.once, as_json=options.json, interval=options.interval)
