@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from . import crash_log, events
+from . import crash_log, events, multipart
 from .bounds import End, Interrupt
 from .errors import MalformedMessageError, WorkerStartError
 from .events import FOR_THE_WORKER, Request
@@ -155,9 +155,9 @@ class Control:
                 log.info("ending: %s", why)
                 self._do(self._life.take(Event.STOP))
             case events.Reply() if event.msg_type:
-                self._socket.send_multipart(self._builder.reply(event))
+                multipart.send(self._socket, self._builder.reply(event))
             case events.Outgoing(frames):
-                self._socket.send_multipart(frames)
+                multipart.send(self._socket, frames)
             case events.UsageAsked(answer):
                 self._ask_monitor(answer)
             case events.Aborted():
@@ -268,9 +268,7 @@ class Control:
 
     def _receive(self) -> None:
         for _ in range(AT_ONCE):  # nobody can starve the timers and the inbox
-            try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
+            if (frames := multipart.receive(self._socket)) is None:
                 return
             try:
                 self._arrive(parse(frames, self._signer))

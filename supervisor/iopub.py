@@ -25,7 +25,7 @@ import zmq
 
 from ..shared import frames, records
 from ..shared.ledger import Slot
-from . import events
+from . import events, multipart
 from .actions import Action, Log, Publish, TellControl, TellShell
 from .pipes import PIPE_SIZE
 from .transcript import Transcript
@@ -152,7 +152,7 @@ class IOPub:
         left = max(1, struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0])
         try:
             while left > 0:
-                data = os.read(fd, max(left, _READ))
+                data = os.read(fd, left)
                 if not data:
                     self._distrust(pipes, "It closed its pipe to the kernel.", closed=True)
                     break
@@ -247,16 +247,15 @@ class IOPub:
 
     def _publish(self, message: Publish) -> None:
         topic = message.topic or self._prefix + message.msg_type
-        self._socket.send_multipart(
-            self._builder.build(
-                [topic.encode()],
-                message.msg_type,
-                message.parent,
-                message.content,
-                message.metadata,
-                message.buffers,
-            )
+        frames = self._builder.build(
+            [topic.encode()],
+            message.msg_type,
+            message.parent,
+            message.content,
+            message.metadata,
+            message.buffers,
         )
+        multipart.send(self._socket, frames)
 
     def _welcome(self) -> None:
         """Answer each new subscription ("Welcome message" in the messaging documentation)."""
@@ -274,4 +273,4 @@ class IOPub:
             except UnicodeDecodeError:
                 continue  # nothing of ours begins like that
             message = self._builder.build([frame[1:]], "iopub_welcome", NO_PARENT, content)
-            self._socket.send_multipart(message)
+            multipart.send(self._socket, message)

@@ -20,7 +20,7 @@ import zmq
 from ..shared import records
 from ..shared.ledger import Slot
 from ..shared.records import Kind
-from . import events
+from . import events, multipart
 from .errors import MalformedMessageError
 from .events import FOR_THE_WORKER, Request
 from .kernel_info import kernel_info
@@ -169,7 +169,7 @@ class Shell:
         if reply.request.channel == "control":
             self._to_control.put(events.Outgoing(frames))
         else:
-            self._socket.send_multipart(frames)
+            multipart.send(self._socket, frames)
 
     def _close_if_done(self) -> None:
         """Let IOPub close, once the worker's last request has come back, too."""
@@ -183,9 +183,7 @@ class Shell:
 
     def _receive(self, limit: int = AT_ONCE) -> None:
         for _ in range(limit):
-            try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
+            if (frames := multipart.receive(self._socket)) is None:
                 return
             try:
                 self._arrive(parse(frames, self._signer))
@@ -243,17 +241,14 @@ class Shell:
         msg_id = self._builder.new_id()
         self._prompt = event.prompt, msg_id
         message = current.message
-        self._stdin.send_multipart(
-            self._builder.build(
-                message.identities, "input_request", message.header, event.content, msg_id=msg_id
-            )
+        frames = self._builder.build(
+            message.identities, "input_request", message.header, event.content, msg_id=msg_id
         )
+        multipart.send(self._stdin, frames)
 
     def _receive_input(self) -> None:
         while True:
-            try:
-                frames = self._stdin.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
+            if (frames := multipart.receive(self._stdin)) is None:
                 return
             try:
                 self._take_input(parse(frames, self._signer))

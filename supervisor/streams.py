@@ -43,6 +43,11 @@ class Captured:
     def __repr__(self) -> str:
         return f"<Captured: {self._released} bytes released, {len(self._waiting)} waiting>"
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing waits."""
+        return not self._waiting
+
     def missing(self, mark: int) -> int:
         """Count the bytes before ``mark`` that have not been read yet."""
         return max(0, mark - self._released - len(self._waiting))

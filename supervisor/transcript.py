@@ -159,7 +159,8 @@ class Transcript:
             return self._written(record)
         self._check(record)
         # What stands before the record first: it belongs to what was before the record.
-        before = self._release(*record.marks) + self._flush()
+        before = self._release(*record.marks)
+        before += self._flush()
         return before + _HANDLERS[kind](self, record)
 
     def due(self, now: float) -> list[Action]:
@@ -328,6 +329,8 @@ class Transcript:
         self, out_mark: int | None, err_mark: int | None, *, final: bool = False
     ) -> list[Action]:
         out, err = self._captured
+        if not final and out.is_empty and err.is_empty:
+            return []
         # Whoever wrote these bytes (C code, a child) cannot be asked for which request.
         number = self._open.number if self._open is not None and self._begun else self._cell
         native = err.release(err_mark, final=final)

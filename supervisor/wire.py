@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DELIMITER = b"<IDS|MSG>"
 PROTOCOL_VERSION = "5.5"
 SCHEMES = ("hmac-sha256", "hmac-sha512", "hmac-md5")
+_NAMES = 100  # of messages that are kept as JSON
 HISTORY = 65_536
 """Signatures that are remembered, so that a message is not taken twice."""
 
@@ -148,6 +149,7 @@ class Builder:
         self.session = session
         self._signer = signer
         self._numbers = count(1)
+        self._names: dict[str, str] = {}
         self._head = f'"session":"{self.session}","username":{json.dumps(username)}'
 
     def new_id(self) -> str:
@@ -168,11 +170,19 @@ class Builder:
         msg_id = msg_id or self.new_id()
         date = datetime.now(timezone.utc).isoformat()  # noqa: UP017 - one import less on 3.11
         header = (
-            f'{{"msg_id":"{msg_id}","msg_type":{json.dumps(msg_type)},'
+            f'{{"msg_id":"{msg_id}","msg_type":{self._quoted(msg_type)},'
             f'{self._head},"date":"{date}","version":"{PROTOCOL_VERSION}"}}'
         ).encode()
         parts = (header, parent_header, metadata, content)
         return [*identities, DELIMITER, self._signer.sign(parts), *parts, *buffers]
+
+    def _quoted(self, msg_type: str) -> str:
+        quoted = self._names.get(msg_type)
+        if quoted is None:
+            quoted = json.dumps(msg_type)
+            if len(self._names) < _NAMES:  # a worker may invent more than there are
+                self._names[msg_type] = quoted
+        return quoted
 
     def reply(self, reply: Reply) -> list[bytes]:
         """Give the frames of a reply, addressed to whoever asked."""

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .interrupts import Interrupts
 
 _IOV = 512  # buffers in one system call; the limit is 1024 on the systems we know
-_READ = 1 << 18
+_READ = 1 << 16  # more at a time would be memory fresh from the system, each time
 _INT = struct.Struct("i")
 _ZERO = bytes(_INT.size)
 
@@ -81,10 +81,10 @@ class _Item(NamedTuple):
 
 
 class _Frame:
-    """A frame that has been begun, and has to be finished whatever happens."""
+    """Frames that have been begun, and have to be finished whatever happens."""
 
-    def __init__(self, item: _Item, pieces: list[Buffer]) -> None:
-        self.item = item
+    def __init__(self, items: Sequence[_Item], pieces: list[Buffer]) -> None:
+        self.items = items
         self._pieces = pieces
         self._size = sum(map(len, pieces))
         self._written: list[int] = []
@@ -134,6 +134,7 @@ class Sender:
         self._lock = threading.RLock()
         self._writing = False
         self._waiting_items: deque[_Item] = deque()
+        self._held: _Item | None = None
         self._frame: _Frame | None = None  # begun, and perhaps not whole yet
         self.flush = _flusher(captured[0])
         """Write out what C code has printed and the C library still holds."""
@@ -148,6 +149,17 @@ class Sender:
         self._send(kind, number, parts)
         self._interrupts.deliver()
 
+    def hold(self, kind: Kind, number: int, *parts: Buffer) -> None:
+        """Keep one record back: it is written together with the next one, which is to come soon."""
+        self._held = _Item(kind, number, parts)
+
+    @protected
+    def release(self) -> None:
+        """Write what was kept back: nothing may come for a while."""
+        if self._held is not None:
+            item, self._held = self._held, None
+            self._send(*item)
+
     def close(self) -> None:
         """Let go of the pipes (in a forked child; its own children find nothing to close)."""
         fds, self._fds = self._fds, ()
@@ -159,6 +171,9 @@ class Sender:
         if os.getpid() != self._pid:
             return
         with self._lock:
+            if self._held is not None:
+                held, self._held = self._held, None
+                self._waiting_items.append(held)
             self._waiting_items.append(_Item(kind, number, parts))
             if self._writing:
                 return  # this very thread is in the middle of a frame, further up its stack
@@ -183,25 +198,32 @@ class Sender:
                 if not waiting:
                     return
                 try:
-                    frame = self._frame = self._begin(waiting[0])
+                    frame = self._frame = self._begin(waiting)
                 except BaseException:
-                    waiting.popleft()  # not begun: its sender is told why
+                    waiting.pop()  # not begun: its sender is told why
                     raise
             try:
                 frame.write(self._fd)
             except BaseException:
                 if not frame.begun:  # nothing of it is in the pipe: its sender is told why
-                    waiting.popleft()
+                    if waiting and waiting[-1] is frame.items[-1]:
+                        waiting.pop()
                     self._frame = None
                 raise
-            if waiting and waiting[0] is frame.item:
-                waiting.popleft()
+            for item in frame.items:
+                if waiting and waiting[0] is item:
+                    waiting.popleft()
             self._frame = None
 
-    def _begin(self, item: _Item) -> _Frame:
+    def _begin(self, waiting: deque[_Item]) -> _Frame:
+        """Make a frame of each record that waits, all of them for one system call."""
         self.flush()
         marks = self._ledger.written(self._waiting)
-        return _Frame(item, records.encode(item.kind, item.number, item.parts, marks))
+        items = tuple(waiting)
+        pieces: list[Buffer] = []
+        for item in items:
+            pieces += records.encode(item.kind, item.number, item.parts, marks)
+        return _Frame(items, pieces)
 
     def _waiting(self) -> tuple[int, int]:
         """Count the bytes that wait in the captured pipes."""

@@ -53,8 +53,8 @@ class WorkerDisplayHook(DisplayHook):  # type: ignore[misc]
     """The value of a cell's last expression."""
 
     publisher: Publisher = AnyTrait()
-    content: dict[str, Any] = AnyTrait()
-    active: bool = AnyTrait(default_value=False)
+    content: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed
+    active: bool = False
     """A value is being shown; an error now is an error of showing it."""
 
     def start_displayhook(self) -> None:

@@ -14,6 +14,8 @@ from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.completer import provisionalcompleter, rectify_completions
 from IPython.utils.tokenutil import token_at_cursor
 
+from .interrupts import fragile
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -66,7 +68,9 @@ class Handlers:
         shell.last_error, shell.display_failed = None, False
         shell.displayhook.active = False
         count = shell.execution_count
-        if not silent:
+        if silent:
+            shell.publisher.release()
+        else:
             shell.publisher.publish("execute_input", {"code": code, "execution_count": count})
         result = await self._run(request, code, silent=silent, store_history=store_history)
         error = shell.as_interrupt(result.error_before_exec or result.error_in_exec)
@@ -96,13 +100,15 @@ class Handlers:
             "silent": silent,
             "cell_id": request.message()["metadata"].get("cellId"),
         }
-        if not shell.should_run_async(
-            code, transformed_cell=transformed, preprocessing_exc_tuple=failure
-        ):
-            return shell.run_cell(code, **options)
         if shell.loop_runner is not _asyncio_runner:
+            if not shell.should_run_async(
+                code, transformed_cell=transformed, preprocessing_exc_tuple=failure
+            ):
+                return shell.run_cell(code, **options)
             with shell.interrupts.default_handler():
                 return shell.run_cell(code, **options)
+        # Code that awaits nothing is run here, too: ``run_cell`` would transform it once more, and
+        # compile it to find out.
         result = None
         try:
             result = await shell.run_cell_async(
@@ -183,6 +189,12 @@ class Handlers:
         else:
             raise ValueError(f"history_request: no hist_access_type is called {access!r}")
         return {"status": "ok", "history": [list(line) for line in lines]}
+
+
+# An exception between making one of these coroutines and awaiting it would leave it to the garbage
+# collector, which complains in a later cell; run_code raises what was remembered.
+for _caller in (Handlers.execute, Handlers._run):  # noqa: SLF001
+    fragile(_caller)
 
 
 def describe(error: BaseException | None) -> dict[str, Any]:

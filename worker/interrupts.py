@@ -68,7 +68,10 @@ def protected(function: Callable[..., T]) -> Callable[..., T]:
 
 
 def fragile(function: Callable[..., Any]) -> None:
-    """Mark a function that swallows exceptions: an interrupt in it, and no deeper, has to wait."""
+    """Mark a function in which, and no deeper, an interrupt has to wait.
+
+    It swallows exceptions, or holds a coroutine that nobody awaits yet.
+    """
     _fragile.add(function.__code__)
 
 

@@ -19,7 +19,7 @@ from ..shared.records import Kind
 from . import jsons
 from .context import Request
 from .handlers import describe, field
-from .interrupts import Interrupts
+from .interrupts import Interrupts, fragile
 
 if TYPE_CHECKING:
     import asyncio
@@ -100,12 +100,15 @@ class Loop:
 
     def _serve(self, request: Request) -> None:
         shell, number = self._shell, request.number
-        meter = self._meter if request.msg_type == "execute_request" else None
+        is_cell = request.msg_type == "execute_request"
+        meter = self._meter if is_cell else None
         self._current.begin(request)
         self._context.run(self._current.enter, request)
         started = datetime.now(UTC).isoformat()
         count = shell.execution_count
-        self._sender.send(Kind.BEGIN, number, str(count).encode(), self._stale())
+        # A cell shows its code at once, which goes in the same breath. All others may take a while.
+        begin = self._sender.hold if is_cell else self._sender.send
+        begin(Kind.BEGIN, number, str(count).encode(), self._stale())
         failure: BaseException | None = None
         if meter is not None:
             meter.begin(number, count)
@@ -193,6 +196,11 @@ class Loop:
 
     def _log(self, level: str, text: str) -> None:
         self._shell.publisher.log(level, text)
+
+
+# As in ``handlers``: they make coroutines, and await them.
+for _caller in (Loop._answer, Loop._handle):  # noqa: SLF001
+    fragile(_caller)
 
 
 def _stops_queue(request: Request) -> bool:

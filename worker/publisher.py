@@ -35,6 +35,10 @@ class Publisher:
         """Tell whether this process is the worker, and not a child that was forked from it."""
         return self._sender.is_ours()
 
+    def release(self) -> None:
+        """Let what was kept back go out: nothing else may come for a while."""
+        self._sender.release()
+
     def publish(
         self,
         msg_type: str,

@@ -56,9 +56,10 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     meter: Meter | None = AnyTrait(None)
     samples: Reader = AnyTrait()
     limits: Limits = AnyTrait(NO_LIMITS)
-    last_error: dict[str, Any] | None = AnyTrait(None)
+    # No traits: these are set for each cell, and nobody observes them.
+    last_error: dict[str, Any] | None = None
     """Content of the error message of the running cell, once it was published."""
-    display_failed: bool = AnyTrait(default_value=False)
+    display_failed: bool = False
     """Showing the value of the running cell failed; that makes the cell fail."""
     keepkernel_on_exit: bool | None = None
 
