@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import platform
 import subprocess
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def about(kernels: list[Kernel], rounds: int, *, quick: bool) -> dict[str, Any]:
     """Describe the machine, the versions and the run."""
     return {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "machine": {
             "processor": _processor(),
             "cores": os.cpu_count(),

@@ -11,7 +11,6 @@ import select
 import signal
 import socket
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -19,6 +18,8 @@ import psutil
 from .failures import FailedError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .kernels import Kernel
 
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")

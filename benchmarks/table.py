@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from . import stats
 from .targets import judge
-from .units import figure, spread_figure
+from .units import digits, figure, spread_figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .rows import Row
     from .rows.row import Measure
     from .targets import Target, Verdict
+
+NOTHING = "-"  # where no figure is, nor any reason
 
 
 def figures(results: Results, rows: Sequence[Row]) -> str:
@@ -40,16 +42,16 @@ def _cells(results: Results, measure: Measure) -> Iterator[str]:
 
 
 def cell(found: Cell, reference: Cell, unit: str) -> str:
-    """Give a median, its spread, and after a cross the ratio to the reference; or what failed."""
+    """Give a median, its spread, and after it the ratio to the reference; or what failed."""
     parts = []
     if (median := stats.median(found.samples)) is not None:
         parts.append(spread_figure(median, stats.spread(found.samples), unit))
         ratio = stats.ratio(found.samples, reference.samples)
         if found is not reference and ratio is not None:
-            parts.append(f"×{ratio:.2f}")
+            parts.append(times(ratio))
     counted = Counter(found.troubles)
     parts += [text if count == 1 else f"{text} ({count} times)" for text, count in counted.items()]
-    return ", ".join(parts) or "–"
+    return ", ".join(parts) or NOTHING
 
 
 def verdicts(results: Results, measures: dict[str, Measure]) -> str:
@@ -66,12 +68,12 @@ def _verdict(verdict: Verdict, unit: str) -> Iterator[str]:
     sign = "≥" if target.at_least else "≤"
     against = f" {target.against}" if target.against else ""
     yield f"{sign} {_bound(target, target.bound, unit)}{against}"
-    yield "–" if verdict.found is None else _bound(target, verdict.found, unit)
+    yield NOTHING if verdict.found is None else _bound(target, verdict.found, unit)
     yield "met" if verdict.met else "**missed**"
 
 
 def _bound(target: Target, value: float, unit: str) -> str:
-    return f"×{value:.2f}" if target.against else figure(value, unit)
+    return times(value) if target.against else figure(value, unit)
 
 
 def splice(text: str, name: str, block: str) -> str:
@@ -82,6 +84,11 @@ def splice(text: str, name: str, block: str) -> str:
     if not found or not closed:
         return text
     return f"{before}{begin}\n\n{block}\n\n{end}{after}"
+
+
+def times(ratio: float) -> str:
+    """Give a ratio with two digits that count."""
+    return f"{ratio:.2g}x" if ratio < 1 else f"{digits(ratio)}x"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -79,7 +79,7 @@ class Trial:
     def start(self) -> Live:
         """Start the kernel, and give it once a cell has run, with a client that hears all of it.
 
-        A kernel may answer before its interpreter is there; only the rows of the start measure that.
+        A kernel may answer before its interpreter is there: the rows of the start measure that.
         """
         file, fields = self.address()
         client = self.client(fields)
