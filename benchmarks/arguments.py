@@ -32,7 +32,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         " what the others are compared with. Default: %(default)s",
     )
     reports = argparse.ArgumentParser(add_help=False)
-    reports.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables here")
+    reports.add_argument(
+        "--markdown",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="write the tables here: between marks like <!-- figures -->, or as a new page",
+    )
     reports.add_argument("--plot", type=Path, metavar="FILE", help="write the plot (SVG) here")
 
     commands.add_parser("setup", parents=[kernels], help="make the environments of the kernels")

@@ -28,7 +28,7 @@ def about(kernels: list[Kernel], rounds: int, *, quick: bool) -> dict[str, Any]:
         "versions": {kernel.name: _versions(kernel) for kernel in kernels},
         "rounds": rounds,
         "quick": quick,
-        "load before": os.getloadavg()[0],
+        "loads": [],
     }
 
 

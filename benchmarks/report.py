@@ -13,6 +13,12 @@ from .rows import MEASURES, ROWS
 if TYPE_CHECKING:
     import argparse
 
+HEADLINES = frozenset({
+    "start.info", "start.first", "trip.pass", "cpu.pass", "trip.comm", "prints", "turns",
+    "displays", "line", "crash", "memory.pss", "idle.wake_ups",
+})  # fmt: skip
+"""The measures that README shows."""
+
 
 def render(options: argparse.Namespace) -> None:
     """Write the reports of an earlier run."""
@@ -31,16 +37,15 @@ def write(results: Results, options: argparse.Namespace) -> None:
         "figures": table.figures(results, ROWS),
         "targets": table.verdicts(results, MEASURES),
     }
-    if options.markdown is None:
-        sys.stdout.write("\n\n".join(blocks.values()) + "\n")
-        return
-    text = options.markdown.read_text(encoding="utf-8") if options.markdown.exists() else ""
-    if "<!-- figures -->" not in text:
-        options.markdown.write_text("\n\n".join(blocks.values()) + "\n", encoding="utf-8")
-        return
-    for name, block in blocks.items():
-        text = table.splice(text, name, block)
-    options.markdown.write_text(text, encoding="utf-8")
+    page = "\n\n".join(blocks.values()) + "\n"
+    if not options.markdown:
+        sys.stdout.write(page)
+    blocks["headlines"] = table.figures(results, ROWS, HEADLINES)
+    for file in options.markdown:
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        for name, block in blocks.items():
+            text = table.splice(text, name, block)
+        file.write_text(text or page, encoding="utf-8")
 
 
 def conditions(results: Results) -> str:
@@ -48,9 +53,11 @@ def conditions(results: Results) -> str:
     about = results.about
     machine = about["machine"]
     versions = "; ".join(f"{name}: {text}" for name, text in about["versions"].items())
+    loads = about["loads"]
     quick = ", quick" if about["quick"] else ""
     return (
         f"Measured on {about['date']}: {machine['cores']} cores ({machine['processor']}),"
         f" {machine['memory'] / 2**30:.0f} GiB, {machine['system']};"
-        f" {about['rounds']} rounds{quick}. {versions}."
+        f" {about['rounds']} rounds{quick}; load average {min(loads):.1f} to {max(loads):.1f}."
+        f" {versions}."
     )

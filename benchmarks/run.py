@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections import Counter
@@ -65,7 +66,9 @@ class Runner:
             (self._folder / kernel.name).mkdir()
             self._try(ROWS[0], kernel)  # files that are read for the first time, and compiled
         trials = schedule([(row, row.rounds) for row in rows], kernels, rounds)
+        loads = self._results.about.setdefault("loads", [])
         for number, row, kernel in trials:
+            loads.append(os.getloadavg()[0])  # of others, too: how far to trust the figures
             if row.runs_code and not kernel.runs_code:
                 continue
             pair = row.name, kernel.name

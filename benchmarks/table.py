@@ -10,7 +10,7 @@ from .targets import judge
 from .units import digits, figure, spread_figure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from .results import Cell, Results
     from .rows import Row
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 NOTHING = "-"  # where no figure is, nor any reason
 
 
-def figures(results: Results, rows: Sequence[Row]) -> str:
-    """Give the table: a line for each measure, a column for each kernel, the rows' groups."""
+def figures(results: Results, rows: Sequence[Row], keys: Collection[str] = ()) -> str:
+    """Give the table: a line for each measure, a column for each kernel, the rows' groups.
+
+    With ``keys``, of these measures only.
+    """
     lines = [_line(["", *results.kernels]), _line(["---"] + ["---:"] * len(results.kernels))]
     group = ""
     for row in rows:
         for measure in row.measures:
-            if measure.key not in results.cells:
+            if measure.key not in results.cells or (keys and measure.key not in keys):
                 continue
             if row.group != group:
                 group = row.group

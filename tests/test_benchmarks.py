@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import plot, stats, table, units
+from benchmarks import plot, report, stats, table, units
 from benchmarks.arguments import parse
 from benchmarks.kernels import UnknownKernelError, named
 from benchmarks.messages import Packer, unpack
@@ -145,6 +145,36 @@ class TestTable:
         assert table.splice(page, "y", "new") == page
 
 
+class TestReport:
+    def made(self):
+        made = results(crash=([1.0], [], [0.2]), burst=([1.0], [], [2.0]))
+        machine = {"cores": 2, "processor": "Z80", "memory": 2**30, "system": "Linux"}
+        versions = {"bulkhead": "bulkhead-kernel 1.0"}
+        made.about |= {"machine": machine, "versions": versions, "rounds": 5, "quick": False}
+        made.about["loads"] = [0.5, 2.25]
+        return made
+
+    def test_the_conditions_are_told(self):
+        """Date, machine, load and versions: without them figures mean nothing."""
+        assert report.conditions(self.made()) == (
+            "Measured on 2026-01-02: 2 cores (Z80), 1 GiB, Linux; 5 rounds; load average 0.5 to 2.2."
+            " bulkhead: bulkhead-kernel 1.0."
+        )
+
+    def test_a_page_with_marks_gets_what_it_has_marks_for(self, tmp_path):
+        """README quotes some rows; a new page has everything."""
+        figures, marked, new = (tmp_path / name for name in ("r.json", "marked.md", "new.md"))
+        figures.write_text(json.dumps(self.made().to_json()))
+        marked.write_text("a\n<!-- headlines --><!-- end of headlines -->\nb\n")
+        report.render(parse(["render", str(figures), "--markdown", str(marked), str(new)]))
+        head, *lines, tail = marked.read_text().splitlines()
+        assert (head, tail) == ("a", "b")
+        assert [line for line in lines if "pass" in line or "pointer" in line] == [
+            "| null pointer in a cell: to the next cell's reply | 1.00 s | - | 200 ms, 0.2x |"
+        ]
+        assert "1,000 `pass` sent at once" in new.read_text()
+
+
 class TestTargets:
     def test_a_ratio_is_compared_with_its_bound(self):
         """A bound itself is within; some targets are met from above."""
@@ -192,6 +222,7 @@ class TestNames:
         assert {row.group for row in ROWS} == set(GROUPS)
         assert {target.measure for target in TARGETS} <= set(keys)
         assert set(plot.KEYS) <= set(keys)
+        assert set(report.HEADLINES) <= set(keys)
 
     def test_a_kernel_is_a_name_a_python_or_a_spec(self, tmp_path):
         """Two versions of a kernel can be compared by their interpreters or their kernelspecs."""
