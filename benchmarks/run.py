@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -36,7 +38,13 @@ def run(options: argparse.Namespace) -> None:
     results = Results(
         about(kernels, options.rounds, quick=options.quick), [kernel.name for kernel in kernels]
     )
-    with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
+    # Also in a shell's background, which ignores SIGINT; and a kernel must not be left running.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    with (
+        tempfile.TemporaryDirectory(prefix="benchmarks-") as folder,
+        contextlib.suppress(KeyboardInterrupt),  # what was measured so far is not thrown away
+    ):
         Runner(results, Path(folder), quick=options.quick).all(rows, kernels, options.rounds)
     report.write(results, options)
 

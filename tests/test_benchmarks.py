@@ -157,8 +157,8 @@ class TestReport:
     def test_the_conditions_are_told(self):
         """Date, machine, load and versions: without them figures mean nothing."""
         assert report.conditions(self.made()) == (
-            "Measured on 2026-01-02: 2 cores (Z80), 1 GiB, Linux; 5 rounds; load average 0.5 to 2.2."
-            " bulkhead: bulkhead-kernel 1.0."
+            "Measured on 2026-01-02: 2 cores (Z80), 1 GiB, Linux; 5 rounds; load average 0.5 to"
+            " 2.2. bulkhead: bulkhead-kernel 1.0."
         )
 
     def test_a_page_with_marks_gets_what_it_has_marks_for(self, tmp_path):
