@@ -18,17 +18,16 @@ def main() -> None:
     if options.command == "setup":
         environments.make(options.kernels, again=True)
         return
-    if options.command == "render":
-        from . import report  # noqa: PLC0415 - each command imports what it needs
-
-        report.render(options)
-        return
-    environments.make(options.kernels, again=False)
+    measures = options.command == "run"
+    environments.make(options.kernels if measures else (), again=False)
     environments.enter(sys.argv[1:])
 
-    from . import run  # noqa: PLC0415 - needs the environment that was just entered
+    from . import report, run  # noqa: PLC0415 - they need the environment that was just entered
 
-    run.run(options)
+    if measures:
+        run.run(options)
+    else:
+        report.render(options)
 
 
 if __name__ == "__main__":

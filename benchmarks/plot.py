@@ -22,7 +22,8 @@ KEYS = (
 )  # fmt: skip
 """What is shown, from top to bottom."""
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _STEP = 820, 350, 90, 76, 24  # pixels
+_WIDTH, _LEFT, _RIGHT, _TOP, _STEP = 860, 350, 140, 76, 24  # pixels
+_MARGIN = 0.1  # powers of ten beside the outermost points
 _STYLE = """\
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .title { font-weight: 600; font-size: 14px } .faint { fill: #656d76 }
@@ -76,8 +77,7 @@ def draw(results: Results, measures: dict[str, Measure]) -> str:
     """Give the plot as the text of an SVG file."""
     found = list(lines(results, measures))
     costs = [1.0, *(point.cost for line in found for point in line.points)]
-    low, high = math.floor(math.log10(min(costs))), math.ceil(math.log10(max(costs)))
-    axis = _Axis(low, max(high, low + 1))
+    axis = _Axis(min(costs), max(costs))
     height = _TOP + _STEP * len(found) + 12
     parts = [*_legend(results), *axis.grid(height)]
     for at, line in enumerate(found):
@@ -90,17 +90,18 @@ def draw(results: Results, measures: dict[str, Measure]) -> str:
 
 
 class _Axis:
-    """Powers of ten, from left to right."""
+    """Powers of ten and what is between them, from left to right."""
 
-    def __init__(self, low: int, high: int) -> None:
-        self._low, self._high = low, high
+    def __init__(self, low: float, high: float) -> None:
+        self._low = math.log10(low) - _MARGIN
+        self._high = math.log10(high) + _MARGIN
 
     def x(self, cost: float) -> float:
         part = (math.log10(cost) - self._low) / (self._high - self._low)
         return _LEFT + part * (_WIDTH - _LEFT - _RIGHT)
 
     def grid(self, height: int) -> Iterator[str]:
-        for power in range(self._low, self._high + 1):
+        for power in range(math.ceil(self._low), math.floor(self._high) + 1):
             x = self.x(10.0**power)
             kind = "one" if power == 0 else "grid"
             yield f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{height - 10}"/>'

@@ -55,7 +55,7 @@ ROWS = (
         "restart",
         "Start",
         _restart,
-        (Measure("restart", "restart by the manager: shutdown_request to kernel_info_reply", "s"),),
+        (Measure("restart", "restart: shutdown_request to kernel_info_reply", "s"),),
         runs_code=False,
     ),
 )
