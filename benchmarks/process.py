@@ -23,18 +23,13 @@ if TYPE_CHECKING:
     from .kernels import Kernel
 
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
+_PORTS = range(10_000, 32_000)  # beneath what Linux gives away by itself
 
 
 def connect(folder: Path) -> tuple[Path, dict[str, Any]]:
     """Write a connection file with ports that are free now."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in CHANNELS]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        ports = {
-            f"{name}_port": each.getsockname()[1]
-            for name, each in zip(CHANNELS, sockets, strict=True)
-        }
+        ports = {f"{name}_port": _free_port(stack) for name in CHANNELS}
     fields = {
         "transport": "tcp",
         "ip": "127.0.0.1",
@@ -45,6 +40,20 @@ def connect(folder: Path) -> tuple[Path, dict[str, Any]]:
     path = folder / f"kernel-{secrets.token_hex(4)}.json"
     path.write_text(json.dumps(fields), encoding="utf-8")
     return path, fields
+
+
+def _free_port(stack: contextlib.ExitStack) -> int:
+    """Choose a port that is free, and keep it until the stack is left.
+
+    It is not one of those that the system gives away by itself: another program's connection could
+    take it before the kernel does.
+    """
+    while True:
+        held = stack.enter_context(socket.socket())
+        port = _PORTS.start + secrets.randbelow(len(_PORTS))
+        with contextlib.suppress(OSError):
+            held.bind(("127.0.0.1", port))
+            return port
 
 
 class Process:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import tree
 from .client import Client
+from .failures import FailedError
 from .process import Process, connect
 
 if TYPE_CHECKING:
@@ -84,8 +85,11 @@ class Trial:
         file, fields = self.address()
         client = self.client(fields)
         process = self.spawn(file, client)
-        client.listen()
-        client.execute("pass")
+        try:
+            client.listen()
+            client.execute("pass")
+        except FailedError as error:
+            raise FailedError(f"at the start: {error}") from None
         return Live(process, client, file, fields)
 
     def close(self) -> None:
