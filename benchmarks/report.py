@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from . import plot, table
+from . import plot, stats, table
 from .results import Results
 from .rows import MEASURES, ROWS
 
@@ -59,5 +59,15 @@ def conditions(results: Results) -> str:
         f"Measured on {about['date']}: {machine['cores']} cores ({machine['processor']}),"
         f" {machine['memory'] / 2**30:.0f} GiB, {machine['system']};"
         f" {about['rounds']} rounds{quick}; load average {min(loads):.1f} to {max(loads):.1f}."
-        f" {versions}."
+        f" {versions}.{_caution(loads, machine['cores'])}"
+    )
+
+
+def _caution(loads: list[float], cores: int) -> str:
+    """Warn of figures from a machine that had more to do than a kernel and its client."""
+    if stats.median(loads) <= 2 * cores:
+        return ""
+    return (
+        " **The machine was busy with other programs all the while**: times are too long, most of"
+        " all those of kernels that use more than one core."
     )

@@ -161,6 +161,12 @@ class TestReport:
             " 2.2. bulkhead: bulkhead-kernel 1.0."
         )
 
+    def test_figures_of_a_busy_machine_are_marked(self):
+        """Nobody takes figures for a kernel's that are another program's."""
+        made = self.made()
+        made.about["loads"] = [5.0, 4.5, 0.1]
+        assert "busy with other programs" in report.conditions(made)
+
     def test_a_page_with_marks_gets_what_it_has_marks_for(self, tmp_path):
         """README quotes some rows; a new page has everything."""
         figures, marked, new = (tmp_path / name for name in ("r.json", "marked.md", "new.md"))
