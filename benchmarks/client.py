@@ -40,7 +40,7 @@ class Client:
         """The kernel's process: its end ends every wait."""
 
     def _connect(self, kind: int, channel: str) -> zmq.Socket[bytes]:
-        socket = self._context.socket(kind)
+        socket: zmq.Socket[bytes] = self._context.socket(kind)
         socket.linger = 0
         socket.rcvhwm = 0  # what gets lost, the kernel has lost
         socket.sndhwm = 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from typing import TYPE_CHECKING
 
-from . import plot, stats, table
+from . import plot, table
 from .results import Results
 from .rows import MEASURES, ROWS
 
@@ -65,7 +66,7 @@ def conditions(results: Results) -> str:
 
 def _caution(loads: list[float], cores: int) -> str:
     """Warn of figures from a machine that had more to do than a kernel and its client."""
-    if stats.median(loads) <= 2 * cores:
+    if statistics.median(loads) <= 2 * cores:
         return ""
     return (
         " **The machine was busy with other programs all the while**: times are too long, most of"

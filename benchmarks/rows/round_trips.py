@@ -36,7 +36,7 @@ def _comm(trial: Trial) -> dict[str, float]:
     return _measure("comm", comm.once, live, trial)
 
 
-def _measure(name: str, one: Callable[[], None], live: Live, trial: Trial) -> dict[str, float]:
+def _measure(name: str, one: Callable[[], object], live: Live, trial: Trial) -> dict[str, float]:
     repeat(one, _WARM_UP)
     used = live.cpu()
     times = repeat(one, trial.some(200, 40))
