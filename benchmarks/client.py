@@ -46,7 +46,7 @@ class Client:
         socket.sndhwm = 0
         socket.reconnect_ivl = 1  # milliseconds: a kernel that starts is not measured in steps
         if kind == zmq.SUB:
-            socket.subscribe = b""
+            socket.setsockopt(zmq.SUBSCRIBE, b"")
         socket.connect(f"tcp://{self._fields['ip']}:{self._fields[channel + '_port']}")
         return socket
 
