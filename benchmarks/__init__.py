@@ -1,0 +1,1 @@
+"""Bulkhead and its peers, measured side by side: ``python3 -m benchmarks``, from the repository."""
