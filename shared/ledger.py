@@ -40,6 +40,9 @@ class Slot(IntEnum):
     WHY = 9  # Control: why it interrupts which request (``limits.slot_of``)
     INTERRUPTED_AT = 10  # Control: when, in nanoseconds of the monotonic clock
     LATENCY = 11  # the worker: microseconds from interrupts to their being heard, added up
+    SPOOLED = 24  # the worker: bytes of printed text ever spooled
+    TAKEN = 25  # IOPub: how many of them it has taken
+    SLEEPS = 26  # IOPub: how often it has gone to sleep; text that comes then has to wake it
     # What cells use, in bytes and microseconds.
     CELL = 12  # the worker: the number of the running execute_request; 0 if none runs
     CELL_COUNT = 13  # the worker: its execution_count
@@ -55,6 +58,10 @@ class Slot(IntEnum):
     FAMILY_PEAK = 23  # Monitor: the most that worker and children were seen to use during it
 
 
+# A member of an enumeration takes longer to look up than what it stands for.
+_SEQUENCE, _CONSUMED_1, _CONSUMED_2 = map(int, (Slot.SEQUENCE, Slot.CONSUMED_1, Slot.CONSUMED_2))
+
+
 def create() -> int:
     """Make an anonymous block and give its file descriptor (not inheritable)."""
     return blocks.create("bulkhead-ledger", SIZE)
@@ -66,7 +73,8 @@ class Ledger:
     def __init__(self, fd: int) -> None:
         """Map the block behind ``fd``; the descriptor may be closed afterwards."""
         self._map = mmap.mmap(fd, SIZE)
-        self._slots = memoryview(self._map).cast("Q")
+        self._slots = self.slots = memoryview(self._map).cast("Q")
+        """The bare slots, for who is in a hurry."""
         # What is written here is counted here: native code of the user's can run wild over the
         # block, and may spoil its own view of it only.
         self._sequence = 0
@@ -106,10 +114,10 @@ class Ledger:
         """
         slots = self._slots
         while True:
-            before = slots[Slot.SEQUENCE]
+            before = slots[_SEQUENCE]
             out, err = waiting()
-            out += slots[Slot.CONSUMED_1]
-            err += slots[Slot.CONSUMED_2]
-            if before == slots[Slot.SEQUENCE] and not before & 1:
+            out += slots[_CONSUMED_1]
+            err += slots[_CONSUMED_2]
+            if before == slots[_SEQUENCE] and not before & 1:
                 return out, err
             time.sleep(0)  # gives the processor away: the supervisor is between two lines

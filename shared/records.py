@@ -56,6 +56,9 @@ class Kind(IntEnum):
     """The user has asked this interpreter to leave. Parts: none."""
     LOG = 9
     """A line for the supervisor's log. Parts: level name, text."""
+    SPOOLED = 13
+    """What stands behind this was said after so many bytes of spooled text. The number is that
+    count. Parts: none."""
 
     # To the worker.
     REQUEST = 32
@@ -77,6 +80,7 @@ PARTS: dict[Kind, range] = {
     Kind.DONE: range(5, 6),
     Kind.LEAVING: range(1),
     Kind.LOG: range(2, 3),
+    Kind.SPOOLED: range(1),
     Kind.REQUEST: range(4, 1 << 32),
     Kind.INPUT_REPLY: range(2, 3),
 }

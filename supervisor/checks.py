@@ -24,6 +24,8 @@ def check(record: Record) -> None:
     match record.kind:
         case Kind.REQUEST | Kind.INPUT_REPLY as kind:
             raise RecordError(f"a worker sends no {kind.name}")
+        case Kind.SPOOLED:
+            raise RecordError("where text belongs is seen to before a record is taken")
         case Kind.BEGIN:
             number_in(parts[0])
             if len(parts[1]) % 8:

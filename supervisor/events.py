@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..shared.ledger import Ledger
+    from ..shared.spool import Reader
     from .bounds import End
     from .bounds import Interrupt as InterruptForLimit
     from .post_mortem import Facts, Report
@@ -49,6 +50,7 @@ class Worker:
     stdout: int
     stderr: int
     ledger: Ledger = field(repr=False)
+    spool: Reader = field(repr=False)
     began: float = 0.0  # seconds of the monotonic clock
 
 

@@ -39,6 +39,10 @@ class Inbox(Generic[T]):
         self._items.append(item)
         self.wake()
 
+    def append(self, item: T) -> None:
+        """Append an item without waking the reader, which something else will do soon."""
+        self._items.append(item)
+
     def wake(self) -> None:
         """Make the descriptor readable. A full pipe is as readable as it gets."""
         with suppress(BlockingIOError):

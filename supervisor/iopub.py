@@ -6,6 +6,8 @@ the transcript's rules true, and does what the transcript says:
 1. captured bytes are read first, records after them. A record's mark counts bytes that its sender
    wrote before it, so they can be read now, exactly as many as are missing. And a byte that was
    read before the records were is behind no record that is still to come from the same sender.
+   Between the two it is seen how far text was spooled: whatever stands before that text is then in
+   the pipe already, so it can be taken after the records that are read.
 2. the inbox is emptied after the records were read and before they are taken: Shell announces a
    request before it writes it, so a record's request is always known.
 3. a death is acted on after everything that could be read was taken (G18).
@@ -25,9 +27,11 @@ import zmq
 
 from ..shared import frames, records
 from ..shared.ledger import Slot
+from ..shared.records import Kind
 from . import events, multipart
 from .actions import Action, Log, Publish, TellControl, TellShell
 from .pipes import PIPE_SIZE
+from .streams import INTERVAL
 from .transcript import Transcript
 from .wire import NO_PARENT, dumps
 
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _READ = 1 << 18  # bytes at a time
+_LEAST = 1 << 12
 _SLOTS = {1: Slot.CONSUMED_1, 2: Slot.CONSUMED_2}
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
@@ -96,13 +101,13 @@ class IOPub:
         self._poller.register(socket, zmq.POLLIN)
         self._poller.register(inboxes.iopub.fileno(), zmq.POLLIN)
         self._closing = False
+        self._look_at = 0.0  # when to look at the spool again, unasked; 0: asleep
 
     def run(self) -> None:
         """Publish until told to close."""
         self._perform(self._transcript.starting())
         while not self._closing:
-            wait = self._transcript.streams.wait(time.monotonic())
-            ready = dict(self._poller.poll(None if wait is None else int(wait * 1000) + 1))
+            ready = dict(self._poller.poll(self._wait()))
             if self._socket in ready:
                 self._welcome()
             self._step(ready)
@@ -110,6 +115,15 @@ class IOPub:
         self._socket.close()
         self._to_shell.put(events.Closed())
         self._to_control.put(events.Closed())
+
+    def _wait(self) -> int | None:
+        """Give the milliseconds for which there is nothing to do unless something happens."""
+        now = time.monotonic()
+        wait = self._transcript.streams.wait(now)
+        if self._look_at:
+            until = max(0.0, self._look_at - now)
+            wait = until if wait is None else min(wait, until)
+        return None if wait is None else int(wait * 1000) + 1
 
     def _step(self, ready: dict[object, int]) -> None:
         pipes = self._pipes
@@ -122,15 +136,25 @@ class IOPub:
             for descriptor, fd in pipes.captured.items()
             if fd in ready or dead
         ]
+        spool = pipes.worker.spool
+        spooled = spool.end() if spool.is_sane else spool.taken
         payloads: list[bytes] = []
-        if pipes.listening and (any(found) or dead or pipes.worker.records in ready):
+        news = any(found) or dead or spooled != spool.taken
+        if pipes.listening and (news or pipes.worker.records in ready):
             payloads = self._read_records(pipes, dead=dead)
         self._drain_inbox()
-        self._take(pipes, payloads)
+        busy = self._transcript.is_busy
+        text = self._take(pipes, payloads, spooled)
         if any(found):
             self._perform(self._transcript.settle())
+        self._rest(pipes, text=text, ended=busy and not self._transcript.is_busy)
         # More than a pipe holds after its death is an orphan's.
-        if dead and not any(found) and (not payloads or pipes.since_death[0] >= PIPE_SIZE):
+        if (
+            dead
+            and not any(found)
+            and not text
+            and (not payloads or pipes.since_death[0] >= PIPE_SIZE)
+        ):
             self._release(pipes)
 
     def _capture(self, pipes: _Pipes, descriptor: int, *, dead: bool) -> bool:
@@ -152,7 +176,7 @@ class IOPub:
         left = max(1, struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0])
         try:
             while left > 0:
-                data = os.read(fd, left)
+                data = os.read(fd, max(left, _LEAST))
                 if not data:
                     self._distrust(pipes, "It closed its pipe to the kernel.", closed=True)
                     break
@@ -165,20 +189,57 @@ class IOPub:
             self._distrust(pipes, f"It wrote bytes that are no message: {error}.")
         return payloads
 
-    def _take(self, pipes: _Pipes, payloads: Iterable[bytes]) -> None:
-        transcript = self._transcript
+    def _take(self, pipes: _Pipes, payloads: Iterable[bytes], spooled: int) -> bool:
+        """Take records, and the text among and behind them; tell if there was any text."""
+        spool = pipes.worker.spool
+        before = spool.taken
         try:
             for payload in payloads:
                 record = records.decode(payload)
-                for descriptor, size in enumerate(transcript.missing(record), 1):
-                    left = size
-                    while left and (data := pipes.read_captured(descriptor, min(left, _READ))):
-                        transcript.captured(descriptor, data)
-                        left -= len(data)
-                if actions := transcript.record(record):
-                    self._perform(actions)
+                if record.kind is Kind.SPOOLED:
+                    self._take_text(pipes, record.number)
+                else:
+                    self._take_record(pipes, record)
         except records.RecordError as error:
             self._distrust(pipes, f"It wrote a message that cannot be: {error}.")
+        try:
+            self._take_text(pipes, spooled)  # also of one that is not listened to any more
+        except records.RecordError as error:
+            self._distrust(pipes, f"It spooled text that cannot be: {error}.")
+        return spool.taken > before
+
+    def _take_text(self, pipes: _Pipes, end: int) -> None:
+        for record in pipes.worker.spool.take(end):
+            self._take_record(pipes, record)
+
+    def _take_record(self, pipes: _Pipes, record: records.Record) -> None:
+        transcript = self._transcript
+        for descriptor, size in enumerate(transcript.missing(record), 1):
+            left = size
+            while left and (data := pipes.read_captured(descriptor, min(left, _READ))):
+                transcript.captured(descriptor, data)
+                left -= len(data)
+        if actions := transcript.record(record):
+            self._perform(actions)
+
+    def _rest(self, pipes: _Pipes, *, text: bool, ended: bool) -> None:
+        """Look at the spool again soon if there was text; else sleep, and be woken by the next.
+
+        When a request has ended, no more is to be expected soon.
+
+        The worker wakes once for each sleep. It may have spooled something after we looked and
+        before we said that we sleep, and then believes us awake: so we look once more.
+        """
+        now = time.monotonic()
+        if text and not ended:
+            self._look_at = now + INTERVAL
+        elif (self._look_at and now >= self._look_at) or ended:
+            self._look_at = 0.0
+            pipes.worker.ledger[Slot.SLEEPS] += 1
+            time.sleep(0)  # a system call, before which both processors have seen all this
+            spool = pipes.worker.spool
+            if spool.is_sane and spool.end() != spool.taken:
+                self._look_at = now
 
     def _distrust(self, pipes: _Pipes, why: str, *, closed: bool = False) -> None:
         """Listen no more to this worker's records; Control sees to its end (G26)."""
@@ -192,6 +253,8 @@ class IOPub:
 
     def _attach(self, worker: Worker) -> None:
         self._pipes = _Pipes(worker)
+        self._look_at = 0.0
+        worker.ledger[Slot.SLEEPS] = 1
         for fd in (worker.records, worker.stdout, worker.stderr, worker.pidfd):
             self._poller.register(fd, zmq.POLLIN)
         self._perform(self._transcript.attach(worker.generation))

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from typing import NamedTuple
 
-from ..shared import ledger
+from ..shared import ledger, spool
 from ..shared import samples as shared_samples
 
 PIPE_SIZE = 1 << 20
@@ -22,6 +22,7 @@ class Ends(NamedTuple):
     stdout: int
     stderr: int
     ledger: int
+    spool: int
     crash: int
     worker: tuple[int, ...]
     """The worker's, in the order of ``worker.options.Descriptors``."""
@@ -39,11 +40,12 @@ def create(samples: int) -> Ends:
     block = ledger.create()
     crash, for_crash = _pipe()
     os.set_blocking(crash, False)
+    spooled = spool.create()
     for_samples = shared_samples.reader_of(samples)
     worker = (
-        for_requests, for_records, for_stdout, for_stderr, block, for_samples, for_crash
+        for_requests, for_records, for_stdout, for_stderr, block, for_samples, spooled, for_crash
     )  # fmt: skip
-    return Ends(requests, records, stdout, stderr, block, crash, worker)
+    return Ends(requests, records, stdout, stderr, block, spooled, crash, worker)
 
 
 def _pipe() -> tuple[int, int]:

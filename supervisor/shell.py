@@ -152,6 +152,7 @@ class Shell:
                 self._poller.unregister(worker.requests)
             self._worker = None
             self._queue.ready = False
+            self._to_iopub.wake()  # it may not have heard of the newest request
             self._outgoing.clear()
             self._prompt = None
 
@@ -289,8 +290,9 @@ class Shell:
         worker = self._worker
         assert worker is not None, "the queue sends to a ready worker only"
         message = request.message
-        # IOPub must know the request before a record of it can come.
-        self._to_iopub.put(events.Sent(request, worker.generation))
+        # IOPub must know the request before a record of it can come. That record wakes it, or the
+        # worker's death does, or `_part`: to be woken now, it would compete with this thread.
+        self._to_iopub.append(events.Sent(request, worker.generation))
         if self._queue.interrupted == request.number:
             worker.ledger[Slot.INTERRUPT] = request.number
         worker.ledger[Slot.SENT] = request.number

@@ -76,6 +76,11 @@ class Transcript:
     def __repr__(self) -> str:
         return f"<Transcript of worker {self._generation}: open {self._open}, begun {self._begun}>"
 
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether the worker has a request that is not over."""
+        return self._open is not None
+
     # What the supervisor itself has to say.
 
     def starting(self) -> list[Action]:

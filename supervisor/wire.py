@@ -192,6 +192,9 @@ class Builder:
         )
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make one each time
+
+
 def dumps(content: dict[str, Any]) -> bytes:
     """Encode content of our own making (the worker's comes encoded)."""
-    return json.dumps(content, separators=(",", ":")).encode()
+    return _encode(content).encode()

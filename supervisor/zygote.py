@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..shared import samples
 from ..shared.ledger import Ledger
+from ..shared.spool import Reader
 from ..worker.zygote import ORDER, REAP, START
 from . import pipes
 from .errors import WorkerStartError
@@ -55,7 +56,7 @@ class Zygote:
         except OSError as error:
             raise WorkerStartError(f"the zygote (pid {self.pid}) is gone: {error}") from error
         for fd in ends.worker:
-            if fd != ends.ledger:  # which is mapped here as well
+            if fd not in (ends.ledger, ends.spool):  # which are mapped here as well
                 os.close(fd)
 
     def started(self) -> tuple[Worker, int]:
@@ -74,11 +75,13 @@ class Zygote:
             raise OSError(-pid, os.strerror(-pid))
         os.set_inheritable(fds[0], False)  # a received descriptor is, unlike all others
         (generation, ends), self._asked = self._asked, None
+        ledger = Ledger(ends.ledger)
         worker = Worker(
             generation, pid, fds[0], ends.requests, ends.records, ends.stdout, ends.stderr,
-            Ledger(ends.ledger), time.monotonic(),
+            ledger, Reader(ends.spool, ledger), time.monotonic(),
         )  # fmt: skip
         os.close(ends.ledger)
+        os.close(ends.spool)
         os.set_blocking(worker.requests, False)
         return worker, ends.crash
 

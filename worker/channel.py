@@ -20,16 +20,19 @@ import ctypes
 import fcntl
 import os
 import select
-import struct
 import sys
 import termios
 import threading
+from array import array
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..shared import records
 from ..shared.frames import Decoder
+from ..shared.ledger import Slot
+from ..shared.records import Kind
+from ..shared.spool import LONGEST
 from .interrupts import protected
 
 if TYPE_CHECKING:
@@ -37,13 +40,14 @@ if TYPE_CHECKING:
 
     from ..shared.frames import Buffer
     from ..shared.ledger import Ledger
-    from ..shared.records import Kind, Record
+    from ..shared.records import Record
+    from ..shared.spool import Writer
     from .interrupts import Interrupts
 
 _IOV = 512  # buffers in one system call; the limit is 1024 on the systems we know
 _READ = 1 << 16  # more at a time would be memory fresh from the system, each time
-_INT = struct.Struct("i")
-_ZERO = bytes(_INT.size)
+_ioctl, _FIONREAD = fcntl.ioctl, termios.FIONREAD
+_SLEEPS = int(Slot.SLEEPS)
 
 
 def _flusher(captured: int) -> Callable[[], None]:
@@ -83,8 +87,9 @@ class _Item(NamedTuple):
 class _Frame:
     """Frames that have been begun, and have to be finished whatever happens."""
 
-    def __init__(self, items: Sequence[_Item], pieces: list[Buffer]) -> None:
+    def __init__(self, items: Sequence[_Item], pieces: list[Buffer], spooled: int) -> None:
         self.items = items
+        self.spooled = spooled
         self._pieces = pieces
         self._size = sum(map(len, pieces))
         self._written: list[int] = []
@@ -119,7 +124,12 @@ class Sender:
     """Write records to the one pipe."""
 
     def __init__(
-        self, fd: int, captured: tuple[int, int], ledger: Ledger, interrupts: Interrupts
+        self,
+        fd: int,
+        captured: tuple[int, int],
+        ledger: Ledger,
+        spool: Writer,
+        interrupts: Interrupts,
     ) -> None:
         """Take the pipe, and descriptors of our own of the pipes behind descriptors 1 and 2.
 
@@ -134,6 +144,12 @@ class Sender:
         self._lock = threading.RLock()
         self._writing = False
         self._waiting_items: deque[_Item] = deque()
+        self._spool = spool
+        self._marked = 0  # how far text was spooled when the newest record was written
+        self._last: tuple[Kind, int] | None = None  # stream and request of text without its newline
+        self._marks = (0, 0)
+        self._size = array("i", [0])  # filled by the system
+        self._woken = -1  # the sleep of the supervisor from which it was woken
         self._held: _Item | None = None
         self._frame: _Frame | None = None  # begun, and perhaps not whole yet
         self.flush = _flusher(captured[0])
@@ -148,6 +164,54 @@ class Sender:
         __tracebackhide__ = True
         self._send(kind, number, parts)
         self._interrupts.deliver()
+
+    def print(self, kind: Kind, number: int, text: bytes) -> None:
+        """Send text: a record like any other, but by way of the spool where it can be."""
+        __tracebackhide__ = True
+        self._print(kind, number, text)
+        self._interrupts.deliver()
+
+    @protected
+    def _print(self, kind: Kind, number: int, text: bytes) -> None:
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            if self._writing or self._held or self._frame or len(text) > LONGEST:
+                self._send(kind, number, (text,))
+                return
+            self._writing = True
+            try:
+                spooled = self._to_spool(kind, number, text)
+            finally:
+                self._writing = False
+            if not spooled:
+                self._send(kind, number, (text,))
+            elif self._waiting_items:  # said by a signal handler, on top of this
+                self._resume()
+
+    def _to_spool(self, kind: Kind, number: int, text: bytes) -> bool:
+        if text != b"\n" or self._last != (kind, number):  # else it is the end of the same print
+            self.flush()
+            self._marks = self._ledger.written(self._waiting)
+        if not self._spool.append(kind, number, self._marks, text):
+            return False
+        self._last = None if text.endswith(b"\n") else (kind, number)
+        asleep = self._ledger.slots[_SLEEPS]
+        if asleep != self._woken:
+            self._woken = asleep
+            self._waiting_items.append(_Item(Kind.SPOOLED, 0, ()))
+        return True
+
+    @protected
+    def _resume(self) -> None:
+        """Write what waits."""
+        self._writing = True
+        try:
+            self._drain()
+        except BrokenPipeError:
+            self._waiting_items.clear()  # nobody listens any more; our end is near
+        finally:
+            self._writing = False
 
     def hold(self, kind: Kind, number: int, *parts: Buffer) -> None:
         """Keep one record back: it is written together with the next one, which is to come soon."""
@@ -177,13 +241,7 @@ class Sender:
             self._waiting_items.append(_Item(kind, number, parts))
             if self._writing:
                 return  # this very thread is in the middle of a frame, further up its stack
-            self._writing = True
-            try:
-                self._drain()
-            except BrokenPipeError:
-                self._waiting_items.clear()  # nobody listens any more; our end is near
-            finally:
-                self._writing = False
+            self._resume()
 
     def _drain(self) -> None:
         """Write what waits, beginning with what is left of a frame that was cut short.
@@ -210,6 +268,7 @@ class Sender:
                         waiting.pop()
                     self._frame = None
                 raise
+            self._marked, self._last = frame.spooled, None
             for item in frame.items:
                 if waiting and waiting[0] is item:
                     waiting.popleft()
@@ -221,17 +280,22 @@ class Sender:
         marks = self._ledger.written(self._waiting)
         items = tuple(waiting)
         pieces: list[Buffer] = []
+        spooled = self._ledger[Slot.SPOOLED]
+        if spooled != self._marked:
+            pieces += records.encode(Kind.SPOOLED, spooled)
         for item in items:
-            pieces += records.encode(item.kind, item.number, item.parts, marks)
-        return _Frame(items, pieces)
+            if item.kind is not Kind.SPOOLED:
+                pieces += records.encode(item.kind, item.number, item.parts, marks)
+        return _Frame(items, pieces, spooled)
 
     def _waiting(self) -> tuple[int, int]:
         """Count the bytes that wait in the captured pipes."""
         out, err = self._captured
-        return (
-            _INT.unpack(fcntl.ioctl(out, termios.FIONREAD, _ZERO))[0],
-            _INT.unpack(fcntl.ioctl(err, termios.FIONREAD, _ZERO))[0],
-        )
+        size = self._size
+        _ioctl(out, _FIONREAD, size)
+        waiting = size[0]
+        _ioctl(err, _FIONREAD, size)
+        return waiting, size[0]
 
 
 class Receiver:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..shared.ledger import Ledger
 from ..shared.samples import Reader
+from ..shared.spool import Writer
 from . import masquerade
 from .allocation import Allocation
 from .app import IPKernelApp
@@ -48,7 +49,8 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     interrupts.install()
     interrupts.watch_handlers()
     captured = descriptors.stdout, descriptors.stderr
-    sender = Sender(descriptors.records, captured, ledger, interrupts)
+    spool = Writer(descriptors.spool, ledger)
+    sender = Sender(descriptors.records, captured, ledger, spool, interrupts)
     receiver = Receiver(descriptors.requests, interrupts)
     os.close(descriptors.ledger)
     allocation = Allocation(options.limits.memory)

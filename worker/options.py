@@ -29,4 +29,5 @@ class Descriptors(NamedTuple):
     stderr: int
     ledger: int
     samples: int
+    spool: int
     crash: int

@@ -1,8 +1,7 @@
 """sys.stdout and sys.stderr of the worker: every write is a record at once.
 
 Nothing is buffered here, so nothing can be lost when the interpreter dies between a write and a
-flush (G18), and nothing can change places. It costs one system call a ``print``; the supervisor
-joins what belongs together.
+flush (G18), and nothing can change places. The supervisor joins what belongs together.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Stream(io.TextIOBase):
         if text:
             data = text.encode("utf-8", "surrogatepass")
             if self._sender.is_ours():
-                self._sender.send(self._kind, self._current.get().number, data)
+                self._sender.print(self._kind, self._current.get().number, data)
             else:
                 _write_all(self._fd, data)
         return len(text)
