@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
+from .frames import BIG
 from .frames import encode as encode_frame
 
 if TYPE_CHECKING:
@@ -107,13 +108,17 @@ def encode(
     return encode_frame([_HEAD.pack(kind, number, *marks, len(parts)) + sizes, *parts])
 
 
-def decode(payload: bytes) -> Record:
-    """Read the payload of one frame. Raises RecordError, and nothing else, for foreign bytes."""
+def decode(payload: Buffer) -> Record:
+    """Read the payload of one frame. Raises RecordError, and nothing else, for foreign bytes.
+
+    Big buffers behind the parts that every record of their kind has are not copied: they are
+    views of the payload.
+    """
     try:
         code, number, out, err, count = _HEAD.unpack_from(payload)
         sizes = struct.unpack_from(f"<{count}Q", payload, _HEAD.size)
     except struct.error as error:
-        raise RecordError(f"a record's head is cut short: {payload[:40]!r}") from error
+        raise RecordError(f"a record's head is cut short: {bytes(payload[:40])!r}") from error
     kind = _KINDS.get(code)
     if kind is None or count not in PARTS[kind]:
         raise RecordError(f"no record is of kind {code} with {count} parts")
@@ -121,7 +126,12 @@ def decode(payload: bytes) -> Record:
     if start + sum(sizes) != len(payload):
         raise RecordError(f"the parts of a {kind.name} record do not fill it")
     parts = []
-    for size in sizes:
-        parts.append(payload[start : start + size])
+    least = PARTS[kind].start
+    for at, size in enumerate(sizes):
+        part = payload[start : start + size]
+        if at < least or size < BIG:
+            part = bytes(part)
+        # A view is as good as bytes to whoever passes a buffer on.
+        parts.append(cast("bytes", part))
         start += size
     return Record(kind, number, (out, err), parts)

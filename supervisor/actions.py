@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from .events import ToControl, ToShell
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(NamedTuple):
     """Publish a message on IOPub."""
 
     msg_type: str
@@ -21,22 +19,19 @@ class Publish:
     topic: str = ""  # "" for the ordinary one
 
 
-@dataclass(frozen=True, slots=True)
-class TellShell:
+class TellShell(NamedTuple):
     """Put an event into Shell's inbox."""
 
     event: ToShell
 
 
-@dataclass(frozen=True, slots=True)
-class TellControl:
+class TellControl(NamedTuple):
     """Put an event into Control's inbox."""
 
     event: ToControl
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(NamedTuple):
     """Write a line of the worker's into the log."""
 
     level: str

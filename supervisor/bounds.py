@@ -7,7 +7,6 @@ may go on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..shared import sizes
@@ -22,15 +21,13 @@ RUNAWAY = 1.5
 """How many times its limit it may use meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupt:
+class Interrupt(NamedTuple):
     """Interrupt the cell, and tell it why."""
 
     why: Why
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """End the worker; its death is told like this."""
 
     ename: str

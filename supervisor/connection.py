@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import zmq
 
@@ -28,8 +27,7 @@ _LINGER = 1000  # milliseconds in which a last reply may still go out
 _HIGHEST_PORT = 65_535
 
 
-@dataclass(frozen=True)
-class Connection:
+class Connection(NamedTuple):
     """Where the sockets are, and the key."""
 
     transport: str
@@ -145,8 +143,7 @@ def write(connection: Connection) -> None:
         ) from None
 
 
-@dataclass(frozen=True)
-class Sockets:
+class Sockets(NamedTuple):
     """The bound sockets. Each goes to the one thread that uses it."""
 
     shell: zmq.Socket[bytes]
@@ -187,7 +184,7 @@ def bind(
                 for opened in sockets.values():
                     opened.close(linger=0)
                 raise
-    return Sockets(**sockets), replace(connection, ports=ports)
+    return Sockets(**sockets), connection._replace(ports=ports)
 
 
 def _bind(socket: zmq.Socket[bytes], channel: str, connection: Connection) -> int:
@@ -211,7 +208,7 @@ def _bind(socket: zmq.Socket[bytes], channel: str, connection: Connection) -> in
 def _bind_any_ipc(socket: zmq.Socket[bytes], channel: str, connection: Connection) -> int:
     for port in range(1, _HIGHEST_PORT):
         if not Path(f"{connection.ip}-{port}").exists():
-            return _bind(socket, channel, replace(connection, ports={channel: port}))
+            return _bind(socket, channel, connection._replace(ports={channel: port}))
     raise ConnectionFileError(f"No free ipc address is left for {connection.ip}.")
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import zmq
 
@@ -41,8 +40,7 @@ AT_ONCE = 64  # messages
 EXIT_CRASHED = 70  # where the worker's own exit code was 0
 
 
-@dataclass(frozen=True)
-class Deadlines:
+class Deadlines(NamedTuple):
     """How long Control waits for a worker, in seconds."""
 
     hello: float = 60.0
@@ -137,7 +135,7 @@ class Control:
             case events.Drained():
                 self._do(self._life.take(Event.END))
             case events.Stock(generation, queued):
-                self._to_iopub.put(events.Died(generation, replace(self._facts, queued=queued)))
+                self._to_iopub.put(events.Died(generation, self._facts._replace(queued=queued)))
             case events.Buried(_, told):
                 self._buried(told)
             case events.Misbehaved():

@@ -5,8 +5,7 @@ An event is put into the inbox of the thread that it is for, and never changed a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +27,7 @@ FOR_THE_WORKER = frozenset({
 """Requests that need the interpreter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A client's request, with the number under which the worker knows it."""
 
     number: int
@@ -38,8 +36,7 @@ class Request:
     retried: bool = False  # a worker died before it began; a second such death is told
 
 
-@dataclass(frozen=True, slots=True)
-class Worker:
+class Worker(NamedTuple):
     """One life of the worker: our ends of what connects us, and the handle of its process."""
 
     generation: int
@@ -49,31 +46,28 @@ class Worker:
     records: int
     stdout: int
     stderr: int
-    ledger: Ledger = field(repr=False)
-    spool: Reader = field(repr=False)
+    ledger: Ledger
+    spool: Reader
     began: float = 0.0  # seconds of the monotonic clock
 
 
 # To IOPub.
 
 
-@dataclass(frozen=True, slots=True)
-class Attach:
+class Attach(NamedTuple):
     """A worker was started: read from it."""
 
     worker: Worker
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """The request is about to be written to the worker of this generation."""
 
     request: Request
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The supervisor answers by itself: a pair of busy and idle, then the reply."""
 
     request: Request
@@ -82,83 +76,72 @@ class Answer:
     publish: bool = False  # the reply is published on IOPub, too
 
 
-@dataclass(frozen=True, slots=True)
-class Abort:
+class Abort(NamedTuple):
     """A queued execute_request will not be run."""
 
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(NamedTuple):
     """A queued request cannot be run: there is no worker, and this is why."""
 
     request: Request
     report: Report
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
+class Remark(NamedTuple):
     """Something to tell on stderr of a running request."""
 
     number: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class CommInfo:
+class CommInfo(NamedTuple):
     """Someone asks which comms are open."""
 
     request: Request
     target_name: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class CommClosed:
+class CommClosed(NamedTuple):
     """A client closed a comm; the worker has yet to hear of it."""
 
     comm_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Died:
+class Died(NamedTuple):
     """The worker of this generation is dead, everything that it wrote was read, and this is why."""
 
     generation: int
     facts: Facts
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(NamedTuple):
     """Nothing comes after this: publish what is left and end."""
 
 
 # To Shell.
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """A worker said hello: requests may go to it."""
 
     worker: Worker
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(NamedTuple):
     """The worker of this generation takes no more requests."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unbegun:
+class Unbegun(NamedTuple):
     """The worker died before it began this request: nothing of it was run."""
 
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class InputAsked:
+class InputAsked(NamedTuple):
     """The running request wants a line from its client; all that it printed is published."""
 
     number: int
@@ -166,41 +149,35 @@ class InputAsked:
     prompt: bytes  # the worker's name for this prompt, sent back with the answer
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(NamedTuple):
     """No worker will come: requests are refused with this reason."""
 
     report: Report
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(NamedTuple):
     """The kernel is ending: refuse what is queued, send nothing more to the worker."""
 
     report: Report
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupt:
+class Interrupt(NamedTuple):
     """Nothing runs, and a client wants it interrupted: perhaps a cell waits for its worker."""
 
 
-@dataclass(frozen=True, slots=True)
-class TakeStock:
+class TakeStock(NamedTuple):
     """The worker of this generation is dead: tell how many executions wait behind it."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Forwarded:
+class Forwarded(NamedTuple):
     """A request for the interpreter came on the control channel, and is answered there."""
 
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(NamedTuple):
     """There is no worker any more: refuse what is left, then give these answers and close."""
 
     last: tuple[Answer, ...]  # to those who asked for the shutdown
@@ -209,13 +186,11 @@ class Finish:
 # To Shell, Control or Monitor.
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(NamedTuple):
     """IOPub has published its last message; the replies before this event are the last ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A request is over and idle was published: send its reply (G8)."""
 
     request: Request
@@ -228,8 +203,7 @@ class Reply:
 # To Monitor.
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(NamedTuple):
     """The worker is busy with this request for some time now."""
 
     worker: Worker
@@ -237,8 +211,7 @@ class Watch:
     began: float  # seconds of the monotonic clock
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """Someone asks what the kernel uses; ``answer`` takes the content of the reply."""
 
     status: Status
@@ -248,15 +221,13 @@ class Asked:
 # To Control.
 
 
-@dataclass(frozen=True, slots=True)
-class UsageAsked:
+class UsageAsked(NamedTuple):
     """Someone in this process asks what the kernel uses."""
 
     answer: Callable[[dict[str, Any]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Overrun:
+class Overrun(NamedTuple):
     """A request has passed a limit."""
 
     generation: int
@@ -264,42 +235,36 @@ class Overrun:
     verdict: InterruptForLimit | End
 
 
-@dataclass(frozen=True, slots=True)
-class Aborted:
+class Aborted(NamedTuple):
     """A cell that waited was aborted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(NamedTuple):
     """The worker of this generation is ready."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Leaving:
+class Leaving(NamedTuple):
     """The worker of this generation ends by itself, as its user has asked."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Drained:
+class Drained(NamedTuple):
     """The worker of this generation has ended and all that it wrote was read."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stock:
+class Stock(NamedTuple):
     """So many executions wait behind the request that the dead worker had."""
 
     generation: int
     queued: int
 
 
-@dataclass(frozen=True, slots=True)
-class Misbehaved:
+class Misbehaved(NamedTuple):
     """The worker of this generation is not to be listened to any more."""
 
     generation: int
@@ -307,30 +272,26 @@ class Misbehaved:
     closed: bool = False  # it closed its end, which is also how a death begins
 
 
-@dataclass(frozen=True, slots=True)
-class Buried:
+class Buried(NamedTuple):
     """The end of this generation was told, like this: the next worker may be attached."""
 
     generation: int
     report: Report
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A message for the control socket, built and dated by the thread that has the right to it."""
 
     frames: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class ShutdownAsked:
+class ShutdownAsked(NamedTuple):
     """A shutdown_request came on the shell channel, where old clients send it."""
 
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class Signalled:
+class Signalled(NamedTuple):
     """The supervisor was told to end by a signal, or by its parent's death."""
 
     why: str

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import procfs
 
@@ -25,8 +24,7 @@ _BIG = 1 << 30
 """Bytes resident of a process whose first look is taken to be slow."""
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """What a family uses now."""
 
     memory: int

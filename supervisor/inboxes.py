@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .inbox import Inbox
@@ -11,11 +10,11 @@ if TYPE_CHECKING:
     from .events import ToControl, ToIOPub, ToMonitor, ToShell
 
 
-@dataclass(frozen=True, slots=True)
 class Inboxes:
     """One for each thread, which alone takes from it."""
 
-    iopub: Inbox[ToIOPub] = field(default_factory=Inbox)
-    shell: Inbox[ToShell] = field(default_factory=Inbox)
-    control: Inbox[ToControl] = field(default_factory=Inbox)
-    monitor: Inbox[ToMonitor] = field(default_factory=Inbox)
+    def __init__(self) -> None:
+        self.iopub: Inbox[ToIOPub] = Inbox()
+        self.shell: Inbox[ToShell] = Inbox()
+        self.control: Inbox[ToControl] = Inbox()
+        self.monitor: Inbox[ToMonitor] = Inbox()

@@ -38,6 +38,7 @@ from .wire import NO_PARENT, dumps
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..shared.frames import Buffer
     from .events import Worker
     from .inboxes import Inboxes
     from .wire import Builder
@@ -138,7 +139,7 @@ class IOPub:
         ]
         spool = pipes.worker.spool
         spooled = spool.end() if spool.is_sane else spool.taken
-        payloads: list[bytes] = []
+        payloads: list[Buffer] = []
         news = any(found) or dead or spooled != spool.taken
         if pipes.listening and (news or pipes.worker.records in ready):
             payloads = self._read_records(pipes, dead=dead)
@@ -169,27 +170,33 @@ class IOPub:
             self._poller.unregister(fd)  # or the poller would never sleep again
         return bool(data)
 
-    def _read_records(self, pipes: _Pipes, *, dead: bool) -> list[bytes]:
+    def _read_records(self, pipes: _Pipes, *, dead: bool) -> list[Buffer]:
         """Read at least what is in the pipe now; what comes meanwhile may wait."""
         fd = pipes.worker.records
-        payloads: list[bytes] = []
+        payloads: list[Buffer] = []
+        decoder = pipes.decoder
         left = max(1, struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0])
         try:
             while left > 0:
-                data = os.read(fd, max(left, _LEAST))
-                if not data:
+                space = decoder.space()
+                if space is not None:
+                    count = os.readv(fd, [space])
+                else:
+                    data = os.read(fd, max(left, _LEAST))
+                    count = len(data)
+                if not count:
                     self._distrust(pipes, "It closed its pipe to the kernel.", closed=True)
                     break
-                left -= len(data)
-                pipes.since_death[0] += len(data) if dead else 0
-                payloads += pipes.decoder.feed(data)
+                left -= count
+                pipes.since_death[0] += count if dead else 0
+                payloads += decoder.filled(count) if space is not None else decoder.feed(data)
         except BlockingIOError:
             pass
         except frames.FrameError as error:
             self._distrust(pipes, f"It wrote bytes that are no message: {error}.")
         return payloads
 
-    def _take(self, pipes: _Pipes, payloads: Iterable[bytes], spooled: int) -> bool:
+    def _take(self, pipes: _Pipes, payloads: Iterable[Buffer], spooled: int) -> bool:
         """Take records, and the text among and behind them; tell if there was any text."""
         spool = pipes.worker.spool
         before = spool.taken

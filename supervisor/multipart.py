@@ -7,7 +7,7 @@ own making. Measured on one machine: 1.3 microseconds a message instead of 11.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import zmq
 from zmq.backend import Socket as _Socket
@@ -19,6 +19,7 @@ _send: Callable[..., object] = _Socket.send
 _receive: Callable[..., bytes] = _Socket.recv
 _get: Callable[..., object] = _Socket.get
 _BIG = 1 << 16  # bytes of a frame that is handed over instead of copied
+_BEFORE_BUFFERS = 7  # an identity, the delimiter, the signature and four dicts
 
 
 def send(socket: zmq.Socket[bytes], frames: Sequence[bytes]) -> None:
@@ -36,5 +37,10 @@ def receive(socket: zmq.Socket[bytes]) -> list[bytes] | None:
     except zmq.Again:
         return None
     while _get(socket, zmq.RCVMORE):
-        frames.append(_receive(socket, 0))
+        if len(frames) < _BEFORE_BUFFERS:
+            frames.append(_receive(socket, 0))
+            continue
+        frame = socket.recv(copy=False)
+        # A view is as good as bytes to whoever passes a buffer on.
+        frames.append(frame.bytes if len(frame) < _BIG else cast("bytes", frame.buffer))
     return frames

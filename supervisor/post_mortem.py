@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,8 +84,7 @@ class Ended(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """What is known of a worker's end."""
 
     exitcode: int = 0  # as Python's subprocess has it: negative for a signal
@@ -103,13 +101,12 @@ class Facts:
     # What the transcript adds.
     leaving: bool = False  # its user said exit()
     code: str = ""  # of the running cell; "" if none ran
-    count: int = 0  # its execution_count
+    execution_count: int = 0
     native: str = ""  # what was last written to descriptor 2
     before_hello: bool = False
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """What a client is told."""
 
     ename: str
@@ -171,7 +168,7 @@ def gave_up(last: Report) -> Report:
         *last.lines[1:],
         "Next: mend the cause, then restart the kernel.",
     )
-    return replace(last, evalue=evalue, lines=lines, expected=True)
+    return last._replace(evalue=evalue, lines=lines, expected=True)
 
 
 def where_stuck(stack: str, after: float, kill_after: float) -> str:
@@ -291,7 +288,7 @@ def _cell_line(facts: Facts) -> int:
     if not facts.code:
         return 0
     current = facts.stack.find("Current thread")
-    frame = re.compile(_CELL_FRAME.format(count=facts.count))
+    frame = re.compile(_CELL_FRAME.format(count=facts.execution_count))
     found = frame.search(facts.stack, max(0, current))
     return int(found[1]) if found else 0
 

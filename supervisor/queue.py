@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -20,10 +19,10 @@ class Turn(Enum):
     REFUSE = "refuse"
 
 
-@dataclass(slots=True)
 class _Waiting:
-    request: Request
-    aborted: bool = False
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.aborted = False
 
 
 class Queue:

@@ -11,7 +11,6 @@ import logging
 import os
 import time
 from collections import deque
-from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -122,7 +121,7 @@ class Shell:
                 case events.Gone(generation):
                     self._part(generation)
                 case events.Unbegun(request):
-                    self._queue.put_back(replace(request, retried=True))
+                    self._queue.put_back(request._replace(retried=True))
                 case events.InputAsked():
                     self._ask(event)
                 case events.Reply():

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -235,10 +234,9 @@ class Transcript:
         if request is not None and self._begun and request.message.msg_type == "execute_request":
             with suppress(MalformedMessageError):
                 code = str(request.message.parsed_content().get("code", ""))
-        return replace(
-            facts,
+        return facts._replace(
             code=code,
-            count=self._execution_count,
+            execution_count=self._execution_count,
             native=self._native,
             leaving=self._leaving,
             before_hello=not self._greeted,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..shared.version import __version__
 
@@ -12,15 +11,14 @@ if TYPE_CHECKING:
     from .family import Use
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """What Control knows of the kernel at the moment of the question."""
 
     state: str
     """starting, idle, busy, none, broken or stopping."""
     generation: int
     worker: Worker | None
-    deaths: dict[str, int] = field(default_factory=dict)
+    deaths: dict[str, int]
     """How many workers have ended, by the name of the error that told it."""
     ok: int = 0
     failed: int = 0
@@ -32,16 +30,14 @@ class Status:
     """Seconds from sending to hearing them, added up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """The running cell."""
 
     execution_count: int
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Readings:
+class Readings(NamedTuple):
     """What was read on this machine for the answer."""
 
     hostname: str

@@ -11,10 +11,9 @@ import hmac
 import json
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import MalformedMessageError
 
@@ -33,8 +32,7 @@ HISTORY = 65_536
 NO_PARENT = b"{}"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """What a client sent, with its signature checked.
 
     ``header``, ``metadata`` and ``content`` are the bytes that were signed. The content may still

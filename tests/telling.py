@@ -51,8 +51,13 @@ def tell(actions):
     return [_tell(action) for action in actions]
 
 
-@cache
 def _tell(action):
+    # Tuples of two kinds may be equal, and are not the same for that.
+    return _tell_kind(type(action), type(getattr(action, "event", None)), action)
+
+
+@cache
+def _tell_kind(_, __, action):
     if isinstance(action, Publish):
         return _tell_message(action)
     if isinstance(action, Log):

@@ -105,7 +105,7 @@ class TestTheText:
 
     def test_shows_the_line_of_the_cell(self):
         """G19: faulthandler's stack is read: the crashing line, with its neighbours."""
-        it = told(stack=STACK, code=CODE, count=3)
+        it = told(stack=STACK, code=CODE, execution_count=3)
         assert it.line == 2
         assert (
             "In line 2 of the cell:\n"
@@ -116,7 +116,7 @@ class TestTheText:
 
     def test_shows_the_stack_down_to_the_cell(self):
         """G18: what faulthandler wrote is told, without what called the cell."""
-        plain = told(stack=STACK, code=CODE, count=3).plain
+        plain = told(stack=STACK, code=CODE, execution_count=3).plain
         assert "Fatal Python error: Segmentation fault" in plain
         assert "line 519 in string_at\n  Cell In[3], line 2 in crash\n" in plain
         assert "line 324 in wait" in plain
@@ -125,9 +125,9 @@ class TestTheText:
 
     def test_names_no_line_of_another_cell(self):
         """G19: a frame of an earlier cell is in the stack, and is not the cell's line."""
-        assert told(stack=STACK, code=CODE, count=4).line == 0
-        assert told(stack=STACK, code="", count=3).line == 0
-        assert told(stack=STACK, code="one line", count=3).plain.count("In line") == 0
+        assert told(stack=STACK, code=CODE, execution_count=4).line == 0
+        assert told(stack=STACK, code="", execution_count=3).line == 0
+        assert told(stack=STACK, code="one line", execution_count=3).plain.count("In line") == 0
 
     def test_shows_the_end_of_a_long_story(self):
         """G19: a traceback that nobody can read is cut, and says so."""
@@ -164,7 +164,7 @@ class TestTheText:
 
     def test_has_colours_only_where_they_are_shown(self):
         """A log has the same words without them."""
-        it = told(stack=STACK, code=CODE, count=3, native="x")
+        it = told(stack=STACK, code=CODE, execution_count=3, native="x")
         assert "\x1b[31m" in it.text
         assert "\x1b" not in it.plain
         assert re.sub(r"\x1b\[\d+m", "", it.text) == it.plain
@@ -222,7 +222,7 @@ class TestWhateverTheFacts:
     def test_there_are_words(self, exitcode, stack, code, native, count, before_hello):
         """G26: what a dying worker left behind may be anything; telling it never fails."""
         it = report(
-            Facts(exitcode, 1, 0, stack, code=code, native=native, count=count,
+            Facts(exitcode, 1, 0, stack, code=code, native=native, execution_count=count,
                   before_hello=before_hello)
         )  # fmt: skip
         assert it.ename.startswith("Kernel")

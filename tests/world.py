@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 from codecs import getincrementaldecoder
 from collections import deque
-from dataclasses import replace
 from itertools import count
 from types import FunctionType, GeneratorType
 from typing import NamedTuple
@@ -478,7 +477,7 @@ class World:
                 if self._offered is not None and self._offered.generation == generation:
                     self._offered, queue.ready = None, False
             case events.Unbegun(request):
-                queue.put_back(replace(request, retried=True))
+                queue.put_back(request._replace(retried=True))
             case events.Reply():
                 if event.abort:
                     self._receive()
@@ -524,7 +523,7 @@ class World:
                 self._do_next(life.take(Event.END))
             case events.Stock(generation, queued):
                 facts = STOPPING if life.stopping else CRASH
-                self.to_iopub.put(events.Died(generation, replace(facts, queued=queued)))
+                self.to_iopub.put(events.Died(generation, facts._replace(queued=queued)))
             case events.Buried(_, why):
                 self._why = why
                 self._do_next(life.take(Event.BURIED))
@@ -561,7 +560,7 @@ class World:
 
 
 _ATOMS = {str, bytes, int, bool, type(None), frozenset, Kind, State, Written}
-_ATOMS |= {one for one in vars(events).values() if hasattr(one, "__dataclass_params__")}
+_EVENTS = {one for one in vars(events).values() if hasattr(one, "_fields")}
 _STATELESS = {FunctionType, World, type}
 
 
@@ -570,6 +569,8 @@ def _frozen(value, now, known):
     kind = type(value)
     if kind in _ATOMS:
         return value
+    if kind in _EVENTS:
+        return kind.__name__, value  # a tuple equals one of another kind
     if kind is list or kind is tuple or kind is deque:
         return tuple([_frozen(one, now, known) for one in value])
     if kind is dict:

@@ -338,9 +338,16 @@ class Receiver:
 
     @protected
     def _read(self) -> None:
+        decoder = self._decoder
+        space = decoder.space()
         try:
-            data = os.read(self._fd, _READ)
+            if space is not None:
+                count = os.readv(self._fd, [space])
+                self.ended = not count
+                self._records.extend(map(records.decode, decoder.filled(count)))
+            else:
+                data = os.read(self._fd, _READ)
+                self.ended = not data
+                self._records.extend(map(records.decode, decoder.feed(data)))
         except BlockingIOError:
             return
-        self.ended = not data
-        self._records.extend(map(records.decode, self._decoder.feed(data)))

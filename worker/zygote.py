@@ -38,10 +38,17 @@ _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
 _PRELOADED = (
     "IPython.core.debugger",
     "IPython.core.completer",
+    "IPython.core.completerlib",
     "IPython.core.interactiveshell",
+    "IPython.core.logger",
     "IPython.core.magics",
+    "IPython.core.oinspect",
     "IPython.core.profiledir",
+    "IPython.extensions.storemagic",
+    "hashlib",
+    "sqlite3",
 )
+"""What every worker imports sooner or later: once here, and not again in each."""
 
 
 def main(control: socket.socket, options: Options) -> None:
@@ -49,14 +56,15 @@ def main(control: socket.socket, options: Options) -> None:
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    gc.disable()  # it would look through hundreds of modules several times, and find nothing
     import multiprocess.popen_fork  # noqa: PLC0415 - after the fork: the supervisor needs none of it
 
     from . import main as worker_main  # noqa: PLC0415
 
     for name in _PRELOADED:
         importlib.import_module(name)
-    gc.collect()
     gc.freeze()  # a worker's collector leaves these pages alone, and so they stay shared
+    gc.enable()
     workers: dict[int, Any] = {}
     try:
         while True:
