@@ -25,10 +25,16 @@ OPTIONS = (
     "--LabApp.extension_manager=readonly",
 )
 
-SETTINGS = {
-    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}
-}
-"""No questions to the internet, and none to the user whether to ask them."""
+
+def settings(theme):
+    """Ask the internet nothing, nor the user whether to ask it."""
+    return {
+        "@jupyterlab/apputils-extension:themes": {"theme": theme},
+        "@jupyterlab/apputils-extension:notification": {
+            "fetchNews": "false",
+            "checkForUpdates": False,
+        },
+    }
 
 
 def private_environment(folder):
@@ -50,13 +56,13 @@ def private_environment(folder):
 class Server:
     """JupyterLab and Notebook, two extensions of one server; ready when it is constructed."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, theme="JupyterLab Light"):
         self.root = folder / "notebooks"
         self.root.mkdir(parents=True)
         self.log = folder / "server.log"
         self.url = self.token = None
         env = private_environment(folder)
-        self._configure(folder / "config" / "labconfig")
+        self._configure(folder / "config" / "labconfig", settings(theme))
         self._install(folder / "installed", env)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *OPTIONS, f"--notebook-dir={self.root}"],
@@ -74,9 +80,9 @@ class Server:
             raise AssertionError(f"the server did not start:\n{self.log.read_text()}")
 
     @staticmethod
-    def _configure(folder):
+    def _configure(folder, overrides):
         folder.mkdir(parents=True)
-        (folder / "default_setting_overrides.json").write_text(json.dumps(SETTINGS))
+        (folder / "default_setting_overrides.json").write_text(json.dumps(overrides))
 
     @staticmethod
     def _install(prefix, env):

@@ -77,9 +77,12 @@ class Window:
         expect(self.output(number)).to_contain_text(text)
 
     def kernel_is(self, state):
-        """Wait until the toolbar shows a state of the kernel: idle, busy, ..."""
-        indicator = self.page.locator(".jp-Notebook-ExecutionIndicator")
-        expect(indicator).to_have_attribute("data-status", state)
+        """Wait until the light in the toolbar shows a state of the kernel: idle, busy, ...
+
+        JupyterLab at times builds a second light, and the first one no longer changes.
+        """
+        light = self.page.locator(f".jp-Notebook-ExecutionIndicator[data-status='{state}']")
+        expect(light.last).to_be_visible()
 
     def tool(self, title):
         """Press a button of the toolbar."""
