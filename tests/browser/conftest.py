@@ -9,20 +9,25 @@ from windows import NOTE_CONNECTIONS, Window
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def installed():
+    """Skip the tests where something is missing; in CI that is a failure."""
+    reason = chromium.missing()
+    if reason and chromium.must_run():
+        pytest.fail(reason, pytrace=False)
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def server(installed, tmp_path_factory):
     server = Server(tmp_path_factory.mktemp("jupyter-server"))
     yield server
     server.end()
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser(installed):
     """Chromium, for one file: while Playwright runs, no other test can have an event loop."""
-    reason = chromium.missing()
-    if reason and chromium.must_run():
-        pytest.fail(reason, pytrace=False)
-    if reason:
-        pytest.skip(reason)
     with chromium.running() as browser:
         yield browser
 
