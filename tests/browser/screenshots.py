@@ -31,6 +31,7 @@ def crash(window):
     window.run(0)
     window.run(1)
     window.shows(1, "KernelSegfault")
+    window.ended(1)
     window.run(2)
     window.shows(2, "The next cell runs.")
     window.kernel_is("idle")

@@ -41,6 +41,7 @@ def test_crash_ends_run_all(open_notebook):
     window = open_notebook("print('above')", SEGFAULT, "print('below')", "print('last')")
     window.menu("Run", "runmenu:run-all")
     window.shows(1, "KernelSegfault")
+    window.ended(1)
     window.shows(0, "above")
     for number in (2, 3):
         expect(window.prompt(number)).to_have_text("[ ]:")
@@ -64,6 +65,7 @@ def test_widgets_after_a_crash(open_notebook):
     window.shows(0, "unmoved")
     window.run(1)
     window.shows(1, "KernelSegfault")
+    window.ended(1)
     expect(window.output(0).locator(".noUi-handle")).to_have_count(0)
     window.run(0)
     window.shows(0, "unmoved")

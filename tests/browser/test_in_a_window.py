@@ -48,6 +48,7 @@ def test_outputs(open_notebook):
     )
     window.run(0)
     window.shows(0, "division by zero")
+    window.ended(0)
     outputs = window.cell(0).locator(".jp-OutputArea-output")
     *texts, error = outputs.all_inner_texts()
     assert texts == ["one\n", "two\n", "three\nfour"]
@@ -111,6 +112,7 @@ def test_interrupt_from_the_toolbar(open_notebook):
     window.kernel_is("busy")
     window.tool("Interrupt the kernel")
     window.shows(0, "KeyboardInterrupt")
+    window.ended(0)
     window.run(1)
     window.shows(1, "'kept'")
     window.no_dialog()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from chromium import DEADLINE, expect
 
 ADDRESSES = {
@@ -75,6 +77,12 @@ class Window:
     def shows(self, number, text):
         """Wait until the output of a cell contains a text."""
         expect(self.output(number)).to_contain_text(text)
+
+    def ended(self, number):
+        """Wait until a cell has its reply: what is sent before the reply of a failing cell has
+        come is aborted with all that waits behind it (G11).
+        """
+        expect(self.prompt(number)).to_have_text(re.compile(r"\[\d+\]:"))
 
     def kernel_is(self, state):
         """Wait until the light in the toolbar shows a state of the kernel: idle, busy, ...
