@@ -28,7 +28,9 @@ class TestParse:
         """Issue, 5: --memory-limit takes '4GiB' and its like; units are powers of 1024."""
         assert sizes.parse(text) == size
 
-    @given(st.integers(1, 1 << 20), st.sampled_from(sorted(UNITS)), st.sampled_from(["", "B", "iB"]))
+    @given(
+        st.integers(1, 1 << 20), st.sampled_from(sorted(UNITS)), st.sampled_from(["", "B", "iB"])
+    )
     def test_every_unit_in_every_spelling(self, number, unit, rest):
         """Issue, 5: a whole number of a unit is exactly that many bytes."""
         assert sizes.parse(f"{number}{unit}{rest}") == number * UNITS[unit]

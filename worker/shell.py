@@ -172,7 +172,16 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
             super().showtraceback(exc_tuple, *args, **kwargs)
             return
         self.allocation.lift()
-        error = self.as_interrupt(error)
+        self.interrupts.telling = True
+        try:
+            self._show(error, trace, *args, **kwargs)
+        finally:
+            self.interrupts.telling = False
+
+    def _show(
+        self, error: BaseException, trace: TracebackType | None, *args: Any, **kwargs: Any
+    ) -> None:
+        error = self.as_interrupt(error) or error
         if isinstance(error, MemoryError):
             self.allocation.explain(error)
         trace = _without_ours(trace)
