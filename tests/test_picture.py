@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from bulkhead_kernel.shared.samples import Sample
 from bulkhead_kernel.worker.picture import html, text
@@ -17,7 +17,7 @@ WORDS = re.compile(r"nan|inf(?!o)|e[+-]\d", re.IGNORECASE)
 
 
 def parsed(recording, title=TITLE):
-    return ElementTree.fromstring(html(recording, title))
+    return ET.fromstring(html(recording, title))
 
 
 def words(recording):

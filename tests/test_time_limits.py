@@ -9,7 +9,7 @@ KERNEL = {"options": ["--cell-timeout=1", "--interrupt-kill-after=1.5"]}
 
 SETUP = """
 import asyncio, ctypes, os, signal, subprocess, threading, time
-def spin(): 
+def spin():
     while True: pass
 async def endless(): spin()
 """
@@ -109,7 +109,7 @@ class TestWhoseInterrupt:
         frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
 
     def test_in_the_same_cell_too(self, frontend):
-        """G29: whoever signals the worker itself means an interrupt, also of a cell that was told."""
+        """G29: whoever signals the worker itself means an interrupt, told or not."""
         code = """
 try: time.sleep(1000)
 except TimeoutError: print('told')
