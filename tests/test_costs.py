@@ -184,6 +184,26 @@ if not (child := os.fork()):
         assert frontend.run(code) == [("result", "0")]
 
 
+class TestWildCode:
+    def test_that_overwrites_what_was_measured_ends_nothing(self, fresh):
+        """G18: the worker counts for itself; what native code did to the ledger is its own loss."""
+        code = """
+import ctypes
+(line,) = [line for line in open('/proc/self/maps') if 'bulkhead-ledger' in line]
+start = int(line.partition('-')[0], 16)
+slots = (ctypes.c_uint64 * 24).from_address(start)
+for slot in (9, 10, 11, *range(13, 24)): slots[slot] = 2**64 - 1
+"""
+        pid = fresh.worker_pid()
+        assert fresh.run(code) == []
+        assert costs(fresh, "pass")["memory_peak"] < 1 << 40
+        assert fresh.worker_pid() == pid
+        parent = fresh.send("control", "usage_request")
+        told = fresh.recv("control", "usage_reply", parent).content["bulkhead"]
+        assert told["cells"] == {"ok": 4, "error": 0, "aborted": 0}
+        assert told["peak"] < 1 << 40
+
+
 def test_it_can_be_off(launch):
     """Issue, 2: --measure-cells=off measures nothing; a crash then tells nothing either."""
     frontend = launch(options=["--measure-cells=off"])

@@ -275,7 +275,8 @@ def test_idle_is_silent(launch, options):
     frontend.run("import time; time.sleep(0.3)")
     usage(frontend)
     frontend.settle()
-    time.sleep(1.5)  # what was put off until nothing runs (history) is done; no order is meant
+    # What was put off is done: history is written, and Monitor has looked once more at the cell.
+    time.sleep(5)
     before = switches(frontend)
     time.sleep(3)
     after = switches(frontend)

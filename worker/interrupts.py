@@ -93,6 +93,7 @@ class Interrupts:
         self._pid = os.getpid()
         self._number = 0  # of the request whose code may run now
         self._seen = 0  # of the supervisor's interrupts
+        self._latency = 0  # microseconds, added up; the ledger's copy may be spoilt
         self._remembered = False
         self._why = Why.USER  # of the newest interrupt
         self._task: asyncio.Task[Any] | None = None
@@ -203,7 +204,8 @@ class Interrupts:
         if os.getpid() == self._pid:  # and not a forked child, which shares the ledger
             if self._ledger[Slot.HANDLED] != seen:
                 late = time.monotonic_ns() - self._ledger[Slot.INTERRUPTED_AT]
-                self._ledger[Slot.LATENCY] += max(0, late) // 1000
+                self._latency += max(0, late) // 1000
+                self._ledger[Slot.LATENCY] = self._latency
             self._ledger[Slot.HANDLED] = seen
         return seen
 
