@@ -18,14 +18,17 @@ import _posixsubprocess
 import resource
 import subprocess
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..shared import sizes
 from ..shared.limits import LIMIT_OPTION
 from . import heap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _SPARE = 32 << 20  # bytes beyond the limit that cells get in the end
 _LITTLE = 2 << 20  # bytes that a cell gets when these are used up, too
@@ -54,15 +57,27 @@ class Allocation:
             data, threads = _data_and_threads()
             limit = self._limit + threads * _thread()
             if data > limit * _NEAR:
-                limit += min(heap.give_back(), self._limit // 2)  # holes can be filled again, too
+                # A cell that fills the holes again passes the limit by as much: the supervisor sees.
+                limit += heap.give_back()
             self._held = max(limit, min(data, limit) + _SPARE, data + _LITTLE)
             self._set(self._held)
 
     def lift(self) -> None:
-        """Let it hold no more: a cell has ended, or an error is to be shown."""
+        """Let it hold no more: a cell has ended."""
         if self._limit:
             self._held = 0
             self._set(self._given[0])
+
+    @contextmanager
+    def lifted(self) -> Iterator[None]:
+        """Let it hold no more for a while: an error is shown, perhaps in the middle of a cell."""
+        held = self._held
+        self.lift()
+        try:
+            yield
+        finally:
+            if held:
+                self.hold()
 
     def _free_children(self) -> None:
         """Start other programs without the limit, which they would inherit each for itself.

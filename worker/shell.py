@@ -171,10 +171,10 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         if error is None:  # %tb and the like: IPython shows the last one
             super().showtraceback(exc_tuple, *args, **kwargs)
             return
-        self.allocation.lift()
         self.interrupts.telling = True
         try:
-            self._show(error, trace, *args, **kwargs)
+            with self.allocation.lifted():
+                self._show(error, trace, *args, **kwargs)
         finally:
             self.interrupts.telling = False
 
