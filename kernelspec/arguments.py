@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..shared import sizes
+from ..shared import limits
 from ..shared.version import __version__
 from . import spec as specs
 
@@ -179,7 +179,7 @@ def _text(value: str) -> str:
 
 def _size(value: str) -> str:
     try:
-        sizes.parse(value)
+        limits.parse_memory(value)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return value

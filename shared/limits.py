@@ -8,6 +8,8 @@ from typing import NamedTuple
 from . import sizes
 
 LIMIT_OPTION = "--memory-limit"
+SMALLEST = 128 << 20
+"""The smallest memory limit, in bytes: IPython and its modules have to fit."""
 
 
 class Why(IntEnum):
@@ -57,6 +59,16 @@ class Limits(NamedTuple):
 
 
 NO_LIMITS = Limits()
+
+
+def parse_memory(text: str) -> int:
+    """Read a memory limit. Raises ValueError, which names it, for one that cannot be kept."""
+    limit = sizes.parse(text)
+    if limit < SMALLEST:
+        raise ValueError(
+            f"{text!r} is too little; the interpreter alone needs up to {sizes.show(SMALLEST)}"
+        )
+    return limit
 
 
 def slot_of(why: Why, number: int) -> int:

@@ -16,10 +16,10 @@ from . import blocks
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_COUNT = struct.Struct("<Q")
+_COUNT_SIZE = 8
 _SAMPLE = struct.Struct("<ddddd")
 CAPACITY = 8192
-SIZE = _COUNT.size + CAPACITY * _SAMPLE.size
+SIZE = _COUNT_SIZE + CAPACITY * _SAMPLE.size
 
 
 class Sample(NamedTuple):
@@ -52,14 +52,15 @@ class Writer:
 
     def __init__(self, fd: int) -> None:
         self._map = mmap.mmap(fd, SIZE)
+        self._counted = _count_of(self._map)
         self._count = 0
 
     def append(self, sample: Sample) -> None:
         """Write a sample over the oldest one; then count it, so that a reader finds it whole."""
-        offset = _COUNT.size + self._count % CAPACITY * _SAMPLE.size
+        offset = _COUNT_SIZE + self._count % CAPACITY * _SAMPLE.size
         _SAMPLE.pack_into(self._map, offset, *sample)
         self._count += 1
-        _COUNT.pack_into(self._map, 0, self._count)
+        self._counted[0] = self._count
 
 
 class Reader:
@@ -68,21 +69,27 @@ class Reader:
     def __init__(self, fd: int) -> None:
         """Map the block behind ``fd``, and close the descriptor."""
         self._map = mmap.mmap(fd, SIZE, prot=mmap.PROT_READ)
+        self._counted = _count_of(self._map)
         os.close(fd)
 
     def read(self) -> list[Sample]:
         """Give the samples that are there, oldest first."""
-        before = self._counted()
+        before = self._counted[0]
         samples = list(self._samples(max(0, before - CAPACITY), before))
         # What was written meanwhile, and the one that may be half written, went over the oldest.
-        overwritten = self._counted() + 1 - CAPACITY - max(0, before - CAPACITY)
+        overwritten = self._counted[0] + 1 - CAPACITY - max(0, before - CAPACITY)
         return samples[max(0, overwritten) :]
-
-    def _counted(self) -> int:
-        count: int = _COUNT.unpack_from(self._map)[0]
-        return count
 
     def _samples(self, start: int, end: int) -> Iterator[Sample]:
         for at in range(start, end):
-            offset = _COUNT.size + at % CAPACITY * _SAMPLE.size
+            offset = _COUNT_SIZE + at % CAPACITY * _SAMPLE.size
             yield Sample(*_SAMPLE.unpack_from(self._map, offset))
+
+
+def _count_of(block: mmap.mmap) -> memoryview:
+    """Give the count of samples ever written, as something that is read and written at once.
+
+    struct writes it byte by byte, over zeros: a reader would now and then see a ring with nothing
+    in it, or with samples that are yet to come.
+    """
+    return memoryview(block)[:_COUNT_SIZE].cast("Q")

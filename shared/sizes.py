@@ -14,10 +14,10 @@ def parse(text: str) -> int:
     Raises ValueError, which names what was given, for anything else, and for nothing.
     """
     found = _SIZE.fullmatch(text.strip())
-    size = int(float(found[1]) * _UNITS[found[2].lower()]) if found else 0
-    if not 0 < size < 1 << 62:
+    size = float(found[1]) * _UNITS[found[2].lower()] if found else 0.0
+    if not 1 <= size < 1 << 62:
         raise ValueError(f"{text!r} is no amount of memory; write it like 4GiB or 512MiB")
-    return size
+    return int(size)
 
 
 def show(size: float) -> str:

@@ -10,6 +10,7 @@ import ipaddress
 import logging
 import os
 import queue
+import socket
 import socketserver
 import threading
 from contextlib import suppress
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 _PATIENCE = 5.0
 """Seconds that a scrape waits for the answer; a kernel that is ending gives none."""
 
+_SILENCE = 2.0
+"""Seconds that a client may say nothing."""
+
 
 def serve(address: str, inboxes: Inboxes) -> Server:
     """Serve on '127.0.0.1:PORT' (0 for any) or 'unix:PATH'. Raises MetricsError, with words."""
@@ -47,7 +51,8 @@ def serve(address: str, inboxes: Inboxes) -> Server:
     try:
         server = _bind(address)
     except OSError as error:
-        raise MetricsError(f"--metrics: {address} cannot be used: {error.strerror}.") from None
+        why = error.strerror or str(error)
+        raise MetricsError(f"--metrics: {address} cannot be used: {why}.") from None
     server.set_app(make_wsgi_app(registry))
     return Server(server)
 
@@ -146,6 +151,15 @@ def metrics(content: dict[str, Any]) -> Iterator[Metric]:
 
 
 class _Handler(WSGIRequestHandler):
+    timeout = _SILENCE
+
+    def handle(self) -> None:
+        """Serve one request; a client that says nothing, or goes, keeps nobody waiting."""
+        try:
+            super().handle()
+        except OSError as error:
+            log.info("metrics: a scrape came to nothing: %s", error)
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as it is there
         """Keep scrapes out of the log."""
 
@@ -179,12 +193,28 @@ def _bind(address: str) -> WSGIServer:
     kind, _, path = address.partition(":")
     if kind == "unix":
         path = path.replace("{pid}", str(os.getpid()))
+        if not path:
+            raise MetricsError(
+                "--metrics must be 127.0.0.1:PORT or unix:PATH; the path is missing."
+            )
         with suppress(FileNotFoundError):
-            if Path(path).is_socket():
+            if Path(path).is_socket() and not _is_served(path):
                 Path(path).unlink()  # a kernel of this name ended without cleaning up
         return _UnixServer(path)
     host, port = check(address)
     return WSGIServer((host, port), _Handler)
+
+
+def _is_served(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(_SILENCE)
+        try:
+            client.connect(path)
+        except ConnectionRefusedError:
+            return False
+        except OSError:  # it is somebody's, though not ours to talk to
+            return True
+    return True
 
 
 def check(address: str) -> tuple[str, int]:
@@ -195,7 +225,7 @@ def check(address: str) -> tuple[str, int]:
         local = ipaddress.IPv4Address(host).is_loopback
     except ValueError:
         local = False
-    if not local or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - the last port
+    if not local or not (port.isascii() and port.isdigit()) or int(port) > 65535:  # noqa: PLR2004 - the last port
         raise MetricsError(
             f"--metrics must be 127.0.0.1:PORT or unix:PATH, not {address!r}. Who asks from "
             "elsewhere goes through a proxy: what a kernel does is nobody else's business."

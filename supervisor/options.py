@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple, NoReturn
 
 from ..shared import sizes
-from ..shared.limits import Limits
+from ..shared.limits import SMALLEST, Limits, parse_memory
 from ..worker.options import Options as WorkerOptions
 from .policy import Policy
 
@@ -39,8 +39,6 @@ Everything else goes to IPython: --profile=NAME, --ipython-dir=PATH, --matplotli
 --Class.trait=value.
 """
 
-SMALLEST = 128 << 20
-"""The smallest memory limit, in bytes: IPython and its modules have to fit."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 _ALIASES = {"-f": "--connection-file", "--IPKernelApp.connection_file": "--connection-file"}
@@ -143,15 +141,9 @@ def _memory_limit(values: dict[str, str]) -> int:
         return 0
     if text:
         try:
-            limit = sizes.parse(text)
+            return parse_memory(text)
         except ValueError as error:
             _fail(f"--memory-limit: {error}, or 'none'.")
-        if limit < SMALLEST:
-            _fail(
-                f"--memory-limit: {text} is too little; the interpreter alone needs up to "
-                f"{sizes.show(SMALLEST)}."
-            )
-        return limit
     # A hint for the whole server, this kernel included. What is no size there is not ours to judge.
     try:
         limit = sizes.parse(os.environ.get("MEM_LIMIT", ""))

@@ -13,13 +13,14 @@ from frontend import Frontend, environment
 class _Shared:
     """A kernel that tests share as long as none of them fails."""
 
-    def __init__(self, factory):
+    def __init__(self, factory, options):
         self._factory = factory
+        self._options = options
         self._frontend = None
 
     def get(self):
         if self._frontend is None:
-            self._frontend = Frontend(self._factory.mktemp("kernel"))
+            self._frontend = Frontend(self._factory.mktemp("kernel"), **self._options)
         return self._frontend
 
     def give_back(self, *, good):
@@ -44,8 +45,9 @@ class _Shared:
 
 
 @pytest.fixture(scope="module")
-def shared_kernel(tmp_path_factory):
-    shared = _Shared(tmp_path_factory)
+def shared_kernel(tmp_path_factory, request):
+    """Start it with the module's KERNEL, if it has that."""
+    shared = _Shared(tmp_path_factory, getattr(request.module, "KERNEL", {}))
     yield shared
     shared.end()
 

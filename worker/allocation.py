@@ -5,9 +5,11 @@ none: numpy, lists and bytes raise MemoryError, and what was there before is as 
 counts address space, of which CUDA and Java reserve more than any machine has.) It is blind to
 children, to shared memory and to mapped files: the supervisor watches these.
 
-Stacks of threads count whole although they are hardly touched, so their size is added to the limit.
-The limit holds while a cell runs. It is lifted before an error is shown, because showing it takes
-memory, too; and a little is always left, or ``del big`` could not be compiled.
+Stacks of threads count whole although they are hardly touched, so their size is added to the limit,
+also for the threads that a cell starts. The limit holds while a cell runs. It is lifted before an
+error is shown, because showing it takes memory, too; and a little is always left, or ``del big``
+could not be compiled. A little, because cells that are over too soon to be watched would each take
+what is left, and pass the limit step by step.
 """
 
 from __future__ import annotations
@@ -15,16 +17,24 @@ from __future__ import annotations
 import _posixsubprocess
 import resource
 import subprocess
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..shared import sizes
 from ..shared.limits import LIMIT_OPTION
+from . import heap
 
-_SPARE = 32 << 20  # bytes that a cell always gets
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SPARE = 32 << 20  # bytes beyond the limit that cells get in the end
+_LITTLE = 2 << 20  # bytes that a cell gets when these are used up, too
 _STACK = 8 << 20  # bytes of a thread's stack, where the system names no limit
+_BEGINNING = 1 << 20  # bytes that a thread takes before its first line; refused, it would hang
+_NEAR = 0.7  # of the limit: from here on it matters what is counted and not used
 _KIB = 1024
 
 
@@ -39,21 +49,35 @@ class Allocation:
         if self._limit:
             self._given = resource.getrlimit(resource.RLIMIT_DATA)
             self._free_children()
+            self._follow_threads()
 
     def hold(self) -> None:
         """Let the limit hold: a cell begins."""
         if self._limit:
             data, threads = _data_and_threads()
-            stack, _ = resource.getrlimit(resource.RLIMIT_STACK)
-            stacks = threads * (_STACK if stack == resource.RLIM_INFINITY else stack)
-            self._held = max(self._limit + stacks, data + _SPARE)
+            limit = self._limit + threads * _thread()
+            if data > limit * _NEAR:
+                # A cell that fills the holes again passes the limit by as much: the supervisor sees.
+                limit += heap.give_back()
+            self._held = max(limit, min(data, limit) + _SPARE, data + _LITTLE)
             self._set(self._held)
 
     def lift(self) -> None:
-        """Let it hold no more: a cell has ended, or an error is to be shown."""
+        """Let it hold no more: a cell has ended."""
         if self._limit:
             self._held = 0
             self._set(self._given[0])
+
+    @contextmanager
+    def lifted(self) -> Iterator[None]:
+        """Let it hold no more for a while: an error is shown, perhaps in the middle of a cell."""
+        held = self._held
+        self.lift()
+        try:
+            yield
+        finally:
+            if held:
+                self.hold()
 
     def _free_children(self) -> None:
         """Start other programs without the limit, which they would inherit each for itself.
@@ -65,8 +89,8 @@ class Allocation:
 
         @wraps(fork_exec)
         def fork_exec_without_limit(*args: Any) -> int:
-            self._set(self._given[0])
             try:
+                self._set(self._given[0])
                 pid: int = fork_exec(*args)
                 return pid
             finally:
@@ -76,6 +100,19 @@ class Allocation:
         for module, name in ((_posixsubprocess, "fork_exec"), (subprocess, "_fork_exec")):
             if getattr(module, name, None) is fork_exec:
                 setattr(module, name, fork_exec_without_limit)
+
+    def _follow_threads(self) -> None:
+        """Let each thread that a cell starts bring the room for its stack."""
+        start = threading.Thread.start
+
+        @wraps(start)
+        def start_with_stack(thread: threading.Thread) -> None:
+            if self._held:
+                self._held += _thread()
+                self._set(self._held)
+            start(thread)
+
+        threading.Thread.start = start_with_stack  # type: ignore[method-assign,assignment]
 
     def explain(self, error: MemoryError) -> None:
         """Say in a note which limit it was, unless the error does."""
@@ -93,6 +130,13 @@ class Allocation:
             soft = hard
         with suppress(ValueError, OSError):  # the user's code has lowered the hard limit
             resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _thread() -> int:
+    """Give what a new thread reserves, in bytes."""
+    stack, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    usual = _STACK if stack == resource.RLIM_INFINITY else stack
+    return (threading.stack_size() or usual) + _BEGINNING
 
 
 def _data_and_threads() -> tuple[int, int]:

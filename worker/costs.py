@@ -70,6 +70,9 @@ class Meter:
         self._began = self._started = 0.0
         self._memory = 0
         self._before: tuple[float, float, float] = (0.0, 0.0, 0.0)
+        # Counted here: native code of the user's can run wild over the ledger.
+        self._peak = 0
+        self._outcomes = {Slot.OK: 0, Slot.FAILED: 0}
         self.history: deque[Costs] = deque(maxlen=_HISTORY)
         """The cells that have ended, oldest first."""
 
@@ -108,9 +111,10 @@ class Meter:
         costs = self.so_far()
         self.history.append(costs)
         ledger = self._ledger
-        ledger[Slot.PEAK] = max(ledger[Slot.PEAK], costs.memory_peak)
-        outcome = Slot.OK if ok else Slot.FAILED
-        ledger[outcome] += 1
+        ledger[Slot.PEAK] = self._peak = max(self._peak, costs.memory_peak)
+        self._outcomes[Slot.OK if ok else Slot.FAILED] += 1
+        for slot, count in self._outcomes.items():
+            ledger[slot] = count
         ledger[Slot.CELL] = 0
         return costs
 

@@ -40,7 +40,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..shared.ledger import Slot
-from ..shared.limits import NO_LIMITS, why_of
+from ..shared.limits import NO_LIMITS, Why, why_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -96,12 +96,16 @@ class Interrupts:
         self._pid = os.getpid()
         self._number = 0  # of the request whose code may run now
         self._seen = 0  # of the supervisor's interrupts
+        self._latency = 0  # microseconds, added up; the ledger's copy may be spoilt
         self._remembered = False
+        self._why = Why.USER  # of the newest interrupt
         self._task: asyncio.Task[Any] | None = None
         self.waiting = False
         """The loop waits for a request, and runs background tasks meanwhile."""
         self.cancelled = False
         """The running request's task was cancelled because of an interrupt."""
+        self.telling = False
+        """The running cell's error is being shown: that it also passed a limit is no news."""
 
     def install(self) -> None:
         """Take SIGINT, whether it was ignored by the parent or taken by a cell."""
@@ -133,6 +137,7 @@ class Interrupts:
         self._number = number
         try:
             if self._ledger[Slot.INTERRUPT] == number:
+                self._why = why_of(self._ledger[Slot.WHY], number)
                 raise self.error()
             result: T = self._loop.run_until_complete(self._task)
             return result
@@ -194,7 +199,7 @@ class Interrupts:
 
     def error(self) -> BaseException:
         """Make what an interrupt raises: KeyboardInterrupt, or the error of a limit."""
-        return self._limits.error(why_of(self._ledger[Slot.WHY], self._number))
+        return self._limits.error(self._why)
 
     def _note(self) -> int:
         """Tell the supervisor that its interrupts were heard; give how many there were."""
@@ -202,7 +207,8 @@ class Interrupts:
         if os.getpid() == self._pid:  # and not a forked child, which shares the ledger
             if self._ledger[Slot.HANDLED] != seen:
                 late = time.monotonic_ns() - self._ledger[Slot.INTERRUPTED_AT]
-                self._ledger[Slot.LATENCY] += max(0, late) // 1000
+                self._latency += max(0, late) // 1000
+                self._ledger[Slot.LATENCY] = self._latency
             self._ledger[Slot.HANDLED] = seen
         return seen
 
@@ -211,11 +217,16 @@ class Interrupts:
         ledger = self._ledger
         seen, self._seen = self._seen, self._note()
         # If there is no new one of the supervisor's, somebody else means whatever runs.
-        meant = ledger[Slot.INTERRUPT] if self._seen != seen else self._number
+        by_supervisor = self._seen != seen
+        meant = ledger[Slot.INTERRUPT] if by_supervisor else self._number
         if meant != self._number and not ledger[Slot.LEAVE]:
             if self.waiting and meant > ledger[Slot.ENDED] and _in_user_callback(frame):
-                raise self.error()  # a background task keeps that request from beginning
+                raise KeyboardInterrupt  # a background task keeps that request from beginning
             return  # meant for a request that is over, or one that will find it at its beginning
+        why = why_of(ledger[Slot.WHY], self._number) if by_supervisor else Why.USER
+        if self.telling and why is not Why.USER:
+            return
+        self._why = why
         if frame is not None and frame.f_code in _fragile:
             self._remembered = self._beneath_call(frame)
             return
@@ -233,6 +244,9 @@ class Interrupts:
                 self._cancel()
                 return
             elif code is _CALL:
+                if in_callback and why is not Why.USER:
+                    # asyncio keeps what is no KeyboardInterrupt to itself, and the cell would wait.
+                    self._cancel_unless_it_runs()
                 raise self.error()
             passed.add(code)
             callee, frame = frame, frame.f_back
@@ -241,6 +255,16 @@ class Interrupts:
         while frame is not None and frame.f_code is not _CALL:
             frame = frame.f_back
         return frame is not None
+
+    def _cancel_unless_it_runs(self) -> None:
+        task = self._task
+        if task is None or asyncio.current_task(self._loop) is task:
+            return
+
+        def cancel() -> None:
+            self.cancelled = task.cancel()
+
+        self._loop.call_soon_threadsafe(cancel)
 
     def _cancel(self) -> None:
         task = self._task
@@ -287,18 +311,22 @@ def _in_user_callback(frame: FrameType | None) -> bool:
 def _is_user_s(callee: FrameType | None) -> bool:
     """Tell what a handle of the loop calls from asyncio's own callbacks.
 
-    asyncio's coroutines are the user's: they run for whoever awaits them.
+    asyncio's coroutines are the user's: they run for whoever awaits them. So are ours, which run
+    the cell; what else we call is not.
     """
     if callee is None:
         return False
     code = callee.f_code
-    return not code.co_filename.startswith(_ASYNCIO) or bool(code.co_flags & inspect.CO_COROUTINE)
+    return not code.co_filename.startswith((_ASYNCIO, _OURS)) or bool(
+        code.co_flags & inspect.CO_COROUTINE
+    )
 
 
 _set_handler, _get_handler = signal.signal, signal.getsignal
 
 
 _ASYNCIO = os.path.dirname(asyncio.__file__)  # noqa: PTH120 - to be compared with a string
+_OURS = os.path.dirname(__file__)  # noqa: PTH120 - as above
 _CALL = Interrupts.call.__code__
 _CALLBACK = asyncio.events.Handle._run.__code__  # noqa: SLF001
 _LOOP = asyncio.BaseEventLoop.run_forever.__code__

@@ -6,6 +6,7 @@ from white as well as from black, so the picture needs to know nothing of the fr
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
 
 from ..shared import sizes
@@ -33,7 +34,7 @@ def html(recording: Recording, title: str) -> str:
     if not recording.memory:
         return "<i>Nothing has run yet.</i>"
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}" '
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}" '
         f'style="width:100%;max-width:{_WIDTH}px;height:auto;display:block;color:inherit" '
         'font-family="system-ui,sans-serif" font-size="11" fill="currentColor">'
         + "".join(_drawn(recording, title))
@@ -61,7 +62,7 @@ def text(recording: Recording, title: str) -> str:
     now = sizes.show(recording.memory[-1][1])
     return (
         f"{title}\n"
-        f"memory    {_blocks(memory, recording.peak)}  {now}, "
+        f"memory    {_blocks(memory, recording.peak or 1.0)}  {now}, "
         f"peak {sizes.show(recording.peak)}{limit}\n"
         f"processor {_blocks(cpu, max(100.0, recording.busiest))}  up to {recording.busiest:.0f} %"
     )
@@ -162,7 +163,7 @@ def _label(
     x: float, y: float, words: str, *, anchor: str = "start", fill: str = "", weight: str = ""
 ) -> str:
     look = (f' fill="{fill}"' if fill else "") + (f' font-weight="{weight}"' if weight else "")
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{look}>{words}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{look}>{escape(words)}</text>'
 
 
 if TYPE_CHECKING:

@@ -82,12 +82,15 @@ def show_cell(lines: list[str]) -> list[str]:
 
 
 def _show_after_cell(shell: ZMQInteractiveShell) -> None:
+    meter = shell.meter
+    assert meter is not None
+    asked_by = meter.so_far().number
+
     def show(*_: Any) -> None:
         shell.events.unregister("post_run_cell", show)
-        meter = shell.meter
-        if meter is None:
-            return
         costs = meter.so_far()
+        if costs.number != asked_by:  # which was silent: this event was not its own
+            return
         samples = [sample for sample in shell.samples.read() if sample.number == costs.number]
         recording = record(samples, [costs], shell.limits.memory, 0.0)
         cpu = costs.cpu_user + costs.cpu_system + costs.cpu_children

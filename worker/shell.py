@@ -172,8 +172,17 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         if error is None:  # %tb and the like: IPython shows the last one
             super().showtraceback(exc_tuple, *args, **kwargs)
             return
-        self.allocation.lift()
-        error = self.as_interrupt(error)
+        self.interrupts.telling = True
+        try:
+            with self.allocation.lifted():
+                self._show(error, trace, *args, **kwargs)
+        finally:
+            self.interrupts.telling = False
+
+    def _show(
+        self, error: BaseException, trace: TracebackType | None, *args: Any, **kwargs: Any
+    ) -> None:
+        error = self.as_interrupt(error) or error
         if isinstance(error, MemoryError):
             self.allocation.explain(error)
         trace = _without_ours(trace)
