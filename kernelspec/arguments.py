@@ -85,6 +85,12 @@ def _add_install(commands: Commands) -> None:
         metavar="SIZE",
         help="memory that the interpreter and what it starts may use, like 4GiB",
     )
+    parser.add_argument(
+        "--provisioner",
+        action="store_true",
+        help="let a restart replace the interpreter only, which is faster; this package has to be "
+        "installed in Jupyter's own environment, too",
+    )
 
 
 def _add_uninstall(commands: Commands) -> None:

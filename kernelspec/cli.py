@@ -65,6 +65,7 @@ def _install(options: argparse.Namespace) -> None:
         env=options.env,
         profile=options.profile,
         memory_limit=options.memory_limit,
+        provisioner=options.provisioner,
     )
     destination = install.Destination(user=options.user, prefix=options.prefix)
     folder = install.install(options.name, spec, destination)

@@ -14,6 +14,8 @@ from typing import Any, TypeGuard
 
 NAME = "bulkhead"
 MODULE = "bulkhead_kernel.supervisor"
+PROVISIONER = "bulkhead-provisioner"
+"""As the entry point in pyproject.toml calls it."""
 LOGOS = ("logo-32x32.png", "logo-64x64.png", "logo-svg.svg")
 
 
@@ -35,6 +37,7 @@ def build(
     env: dict[str, str] | None = None,
     profile: str | None = None,
     memory_limit: str | None = None,
+    provisioner: bool = False,
 ) -> dict[str, Any]:
     """Give the spec that starts the kernel on this interpreter.
 
@@ -53,6 +56,8 @@ def build(
         spec["display_name"] += f" [{name}]"
     elif profile:
         spec["display_name"] += f" [profile={profile}]"
+    if provisioner:
+        spec["metadata"]["kernel_provisioner"] = {"provisioner_name": PROVISIONER}
     if env:
         spec["env"] = dict(env)
     return spec

@@ -46,6 +46,8 @@ class Control:
         try:
             with self._context.socket(zmq.DEALER, socket_class=zmq.asyncio.Socket) as socket:
                 socket.linger = FAREWELL
+                if file.curve is not None:
+                    _encrypt(socket, *file.curve)
                 socket.connect(file.control)
                 await socket.send_multipart(request(file, kind, msg_id))
                 async with asyncio.timeout(patience):
@@ -55,6 +57,13 @@ class Control:
                             return content
         except (TimeoutError, zmq.ZMQError):
             return None
+
+
+def _encrypt(socket: zmq.asyncio.Socket, public: bytes, secret: bytes) -> None:
+    """Be a client with the kernel's own keys, as jupyter_client's are. Raises ZMQError."""
+    socket.setsockopt(zmq.CURVE_SERVERKEY, public)
+    socket.setsockopt(zmq.CURVE_PUBLICKEY, public)
+    socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
 
 
 def request(file: ConnectionFile, kind: str, msg_id: str) -> list[bytes]:

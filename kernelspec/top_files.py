@@ -11,7 +11,7 @@ import json
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LARGEST = 1 << 16
 """Bytes of the largest file that is read: a connection file has a few hundred."""
+CURVE_KEY = 40
+"""Characters of a key of CurveZMQ."""
 HIGHEST_PORT = 65_535
 DIGESTS = ("sha256", "sha512", "sha384", "sha224", "sha1", "md5")
 
@@ -36,6 +38,8 @@ class ConnectionFile:
     digest: str
     """The hash with which messages are signed, by its name in hashlib."""
     key: bytes = field(repr=False)
+    curve: tuple[bytes, bytes] | None = field(default=None, repr=False)
+    """The public and the secret key of a kernel whose connections are encrypted."""
 
     @property
     def kernel_id(self) -> str:
@@ -97,6 +101,8 @@ def parse(path: Path, fields: dict[str, Any]) -> ConnectionFile | None:
     if transport not in ("tcp", "ipc") or digest not in DIGESTS:
         return None
     name = fields.get("kernel_name")
+    public, secret = fields.get("curve_publickey"), fields.get("curve_secretkey")
+    curve = (public.encode(), secret.encode()) if _is_z85(public) and _is_z85(secret) else None
     return ConnectionFile(
         path=path,
         kernel_name=printable(name) if isinstance(name, str) and name else None,
@@ -106,11 +112,16 @@ def parse(path: Path, fields: dict[str, Any]) -> ConnectionFile | None:
         control_port=int(ports[1] or 0),
         digest=digest,
         key=key.encode(errors="surrogatepass"),
+        curve=curve,
     )
 
 
 def _is_port(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= HIGHEST_PORT
+
+
+def _is_z85(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and value.isascii() and len(value) == CURVE_KEY
 
 
 def printable(text: str) -> str:

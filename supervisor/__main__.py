@@ -14,6 +14,7 @@ if sys.path and sys.path[0] in ("", os.getcwd()):  # noqa: PTH109 - pathlib is n
 
 import signal
 import socket
+from contextlib import suppress
 
 # The worker's business, and a message. From birth: an early Ctrl-C must not end the zygote.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -33,6 +34,9 @@ def main() -> None:
     pid = os.fork()
     if pid == 0:
         ours.close()
+        if options.provisioner != -1:  # the supervisor's alone: its end is seen by this descriptor
+            with suppress(OSError):
+                os.close(options.provisioner)
         from ..worker import zygote  # noqa: PLC0415 - each process imports what it needs
 
         zygote.main(theirs, options.worker)

@@ -1,34 +1,32 @@
-"""The connection file and the five sockets that it describes.
+"""The connection file: where the five sockets are, and the keys.
 
 "Connection files" in Jupyter's documentation of kernels describes the format. A file that we were
-given stays where it is, because later clients read it; a port 0 in it is chosen here and written
-back. Files and ipc sockets are readable by their owner alone.
+given stays where it is, because later clients read it; a port 0 in it is chosen by us and written
+back. What we write is readable by its owner alone.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import zmq
-
+from . import curve
 from .errors import ConnectionFileError
 from .wire import SCHEMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .curve import Keys
 
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 TRANSPORTS = ("tcp", "ipc")
-_LINGER = 1000  # milliseconds in which a last reply may still go out
-_HIGHEST_PORT = 65_535
+HIGHEST_PORT = 65_535
 
 
 class Connection(NamedTuple):
-    """Where the sockets are, and the key."""
+    """Where the sockets are, and the keys."""
 
     transport: str
     ip: str
@@ -38,9 +36,12 @@ class Connection(NamedTuple):
     path: Path
     extra: dict[str, Any]
     """Fields of the file that are not ours; kept when it is written back."""
+    curve: Keys | None = None
+    """With these the sockets are encrypted; without, they are not."""
 
     def __repr__(self) -> str:
-        return f"<Connection {self.transport}://{self.ip} {self.ports} from {self.path}>"
+        curve = " encrypted" if self.curve else ""
+        return f"<Connection {self.transport}://{self.ip} {self.ports}{curve} from {self.path}>"
 
     def url(self, channel: str) -> str:
         """Give the address of a channel; with port 0, one that lets ZMQ choose."""
@@ -52,6 +53,11 @@ class Connection(NamedTuple):
 
 def read(path: Path) -> Connection:
     """Read a connection file. Raises ConnectionFileError, which says what is wrong with it."""
+    return use(read_fields(path), path)
+
+
+def read_fields(path: Path) -> dict[str, Any]:
+    """Read a file that Jupyter wrote, whatever kind it is of. Raises ConnectionFileError."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -71,6 +77,11 @@ def read(path: Path) -> Connection:
         raise ConnectionFileError(
             f"The connection file {path} must hold a JSON object with the ports and the key."
         )
+    return fields
+
+
+def use(fields: dict[str, Any], path: Path) -> Connection:
+    """Make sense of the fields of a connection file. Raises ConnectionFileError."""
     try:
         return _connection(fields, path)
     except ValueError as error:
@@ -78,27 +89,40 @@ def read(path: Path) -> Connection:
 
 
 def _connection(fields: dict[str, Any], path: Path) -> Connection:
-    ports = {channel: _port(f"{channel}_port", fields) for channel in CHANNELS}
+    ports = {channel: port_in(f"{channel}_port", fields) for channel in CHANNELS}
     chosen = [port for port in ports.values() if port]
     if len(set(chosen)) != len(chosen):
         raise ValueError("two channels have the same port")
+    transport, key, scheme = security_in(fields)
+    ip = string_in("ip", fields) or "127.0.0.1"
+    keys = curve.keys_in(fields)
+    known = {f"{channel}_port" for channel in CHANNELS}
+    known |= {"transport", "ip", "key", "signature_scheme", *curve.FIELDS}
+    extra = {name: value for name, value in fields.items() if name not in known}
+    return Connection(transport, ip, ports, key, scheme, path, extra, keys)
+
+
+def security_in(fields: dict[str, Any]) -> tuple[str, bytes, str]:
+    """Give the transport, the key and the scheme of the signatures. Raises ValueError."""
     transport = fields.get("transport", "tcp")
     if transport not in TRANSPORTS:
         raise ValueError(f"transport {transport!r} is not one of {', '.join(TRANSPORTS)}")
     scheme = fields.get("signature_scheme", SCHEMES[0])
     if scheme not in SCHEMES:
         raise ValueError(f"signature_scheme {scheme!r} is not one of {', '.join(SCHEMES)}")
-    key, ip = fields.get("key", ""), fields.get("ip") or "127.0.0.1"
-    for name, value in (("key", key), ("ip", ip)):
-        if not isinstance(value, str):
-            raise ValueError(f"{name} must be a string, not {value!r}")  # noqa: TRY004
-    known = {f"{channel}_port" for channel in CHANNELS}
-    known |= {"transport", "ip", "key", "signature_scheme"}
-    extra = {name: value for name, value in fields.items() if name not in known}
-    return Connection(transport, ip, ports, key.encode(), scheme, path, extra)
+    return transport, string_in("key", fields).encode(), scheme
 
 
-def _port(name: str, fields: dict[str, Any]) -> int:
+def string_in(name: str, fields: dict[str, Any]) -> str:
+    """Give a string; '' if it is not there. Raises ValueError."""
+    value = fields.get(name, "")
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a string, not {value!r}")  # noqa: TRY004
+    return value
+
+
+def port_in(name: str, fields: dict[str, Any]) -> int:
+    """Give a port; 0 is one that is to be chosen. Raises ValueError."""
     if name not in fields:
         raise ValueError(f"{name} is missing")
     value = fields[name]
@@ -106,8 +130,8 @@ def _port(name: str, fields: dict[str, Any]) -> int:
         port = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else -1
     except ValueError:
         port = -1
-    if not 0 <= port <= _HIGHEST_PORT:
-        raise ValueError(f"{name} must be a port from 0 to {_HIGHEST_PORT}, not {value!r}")
+    if not 0 <= port <= HIGHEST_PORT:
+        raise ValueError(f"{name} must be a port from 0 to {HIGHEST_PORT}, not {value!r}")
     return port
 
 
@@ -127,6 +151,7 @@ def write(connection: Connection) -> None:
         "ip": connection.ip,
         "key": connection.key.decode(),
         "signature_scheme": connection.signature_scheme,
+        **curve.fields_of(connection.curve),
     }
     path = connection.path
     try:
@@ -141,82 +166,3 @@ def write(connection: Connection) -> None:
         raise ConnectionFileError(
             f"The connection file {path} cannot be written: {error.strerror}."
         ) from None
-
-
-class Sockets(NamedTuple):
-    """The bound sockets. Each goes to the one thread that uses it."""
-
-    shell: zmq.Socket[bytes]
-    iopub: zmq.Socket[bytes]
-    stdin: zmq.Socket[bytes]
-    control: zmq.Socket[bytes]
-    hb: zmq.Socket[bytes]
-
-
-def bind(
-    connection: Connection, context: zmq.Context[Any], heartbeat: zmq.Context[Any]
-) -> tuple[Sockets, Connection]:
-    """Bind the five sockets; give them, and the connection with the ports that were chosen.
-
-    Raises ConnectionFileError for an address that cannot be bound.
-    """
-    sockets: dict[str, zmq.Socket[bytes]] = {}
-    ports = dict(connection.ports)
-    with _private():
-        for channel in CHANNELS:
-            kind = zmq.XPUB if channel == "iopub" else zmq.ROUTER
-            socket = (heartbeat if channel == "hb" else context).socket(kind)
-            socket.linger = _LINGER
-            # Memory instead of loss: a subscriber that pauses gets everything later (G35).
-            socket.sndhwm = 0
-            if channel == "iopub":
-                # We are told of each subscription, the second client's too, and it takes effect
-                # when we say so: after we know of it, so that its welcome is its first message.
-                socket.setsockopt(zmq.XPUB_MANUAL, 1)
-            else:
-                socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
-            if ":" in connection.ip and connection.transport == "tcp":
-                socket.setsockopt(zmq.IPV6, 1)
-            sockets[channel] = socket
-            try:
-                ports[channel] = _bind(socket, channel, connection)
-            except ConnectionFileError:
-                for opened in sockets.values():
-                    opened.close(linger=0)
-                raise
-    return Sockets(**sockets), connection._replace(ports=ports)
-
-
-def _bind(socket: zmq.Socket[bytes], channel: str, connection: Connection) -> int:
-    if connection.transport == "ipc" and not connection.ports[channel]:
-        return _bind_any_ipc(socket, channel, connection)
-    url = connection.url(channel)
-    try:
-        socket.bind(url)
-    except zmq.ZMQError as error:
-        raise ConnectionFileError(
-            f"The {channel} channel cannot be bound to {url}: {os.strerror(error.errno or 0)}. "
-            "Another kernel or program may be using it; start the kernel anew with other ports."
-        ) from None
-    if connection.transport == "ipc":
-        return connection.ports[channel]
-    endpoint = socket.getsockopt(zmq.LAST_ENDPOINT)
-    assert isinstance(endpoint, bytes)
-    return int(endpoint.rstrip(b"\0").rpartition(b":")[2])
-
-
-def _bind_any_ipc(socket: zmq.Socket[bytes], channel: str, connection: Connection) -> int:
-    for port in range(1, _HIGHEST_PORT):
-        if not Path(f"{connection.ip}-{port}").exists():
-            return _bind(socket, channel, connection._replace(ports={channel: port}))
-    raise ConnectionFileError(f"No free ipc address is left for {connection.ip}.")
-
-
-@contextmanager
-def _private() -> Iterator[None]:
-    """Let sockets in the file system be made for their owner alone."""
-    before = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(before)

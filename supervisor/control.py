@@ -19,7 +19,7 @@ from .events import FOR_THE_WORKER, Request
 from .interruption import Interruption
 from .kernel_info import kernel_info
 from .lifecycle import MAX_STILLBORN, Do, Event, Lifecycle, State
-from .post_mortem import STOPPED, Ended, Facts, Report, gave_up, report
+from .post_mortem import RESTARTED, STOPPED, Ended, Facts, Report, gave_up, report
 from .tally import Tally
 from .timers import Timers
 from .wire import dumps, parse
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .events import ToControl
     from .inboxes import Inboxes
     from .policy import Policy
+    from .provisioner import Provisioner
     from .wire import Builder, Message, Signer
     from .zygote import Zygote
 
@@ -65,6 +66,7 @@ class Control:
         signer: Signer,
         builder: Builder,
         zygote: Zygote,
+        provisioner: Provisioner,
         parent: int | None,
         policy: Policy,
         deadlines: Deadlines,
@@ -74,6 +76,7 @@ class Control:
         self._signer = signer
         self._builder = builder
         self._zygote = zygote
+        self._provisioner = provisioner
         self._to_iopub = inboxes.iopub
         self._to_shell = inboxes.shell
         self._to_monitor = inboxes.monitor
@@ -92,7 +95,9 @@ class Control:
         self._finished = False
         self._poller = zmq.Poller()
         self._parent = parent
-        for source in (socket, inboxes.control.fileno(), zygote.fileno(), parent):
+        for source in (
+            socket, inboxes.control.fileno(), zygote.fileno(), provisioner.fileno(), parent
+        ):  # fmt: skip
             if source is not None:
                 self._poller.register(source, zmq.POLLIN)
 
@@ -106,6 +111,7 @@ class Control:
             if self._parent is not None and self._parent in ready:
                 self._poller.unregister(self._parent)
                 self._inbox.put(events.Signalled("the process that started this kernel is gone"))
+            self._see_to_provisioner(ready)
             self._hear()
             if self._socket in ready:
                 self._receive()
@@ -114,6 +120,7 @@ class Control:
     def close(self) -> None:
         """Close the socket, after the last reply."""
         self._socket.close()
+        self._provisioner.close()
 
     def end_worker_now(self) -> None:
         """End the worker's process group: the supervisor itself is failing (race 46)."""
@@ -154,6 +161,8 @@ class Control:
                 self._do(self._life.take(Event.STOP))
             case events.Reply() if event.msg_type:
                 multipart.send(self._socket, self._builder.reply(event))
+                if event.msg_type == "shutdown_reply":
+                    self._provisioner.tell(event.request.message)
             case events.Outgoing(frames):
                 multipart.send(self._socket, frames)
             case events.UsageAsked(answer):
@@ -195,6 +204,8 @@ class Control:
             case Do.GIVE_UP:
                 log.error("%s workers died while they started; no more are started", MAX_STILLBORN)
                 self._to_shell.put(events.Broken(gave_up(self._told)))
+            case Do.RENEW:
+                self._renew()
             case Do.END:
                 self._ask_to_leave()
             case Do.FINISH:
@@ -227,14 +238,17 @@ class Control:
         self._process = process
         self._interruption = Interruption(process, self._timers, self._policy, self._to_iopub)
         self._to_iopub.put(events.Attach(process.worker))
-        if self._life.stopping:
+        if self._life.stopping or self._life.restarting:
             process.end("KernelStopped", "The kernel is ending.")
 
     def _stillborn(self, why: str) -> None:
         """Go on from a worker that never was a process."""
         self._life.take(Event.END)
         self._facts = Facts(
-            ended=Ended("KernelNotStarted", why), stopping=self._life.stopping, before_hello=True
+            ended=Ended("KernelNotStarted", why),
+            stopping=self._life.stopping,
+            restarting=self._life.restarting,
+            before_hello=True,
         )
         self._buried(report(self._facts))
 
@@ -245,6 +259,7 @@ class Control:
         self._facts = process.bury(
             self._zygote,
             stopping=self._life.stopping,
+            restarting=self._life.restarting,
             successor=not self._policy.exit_on_crash,
             limit=self._policy.limits.memory,
         )
@@ -337,11 +352,12 @@ class Control:
         except MalformedMessageError:
             restart = False
         self._shutdown.append((request, restart))
-        self._do(self._life.take(Event.STOP))
+        in_place = restart and self._provisioner.is_there
+        self._do(self._life.take(Event.RESTART if in_place else Event.STOP))
 
     def _ask_to_leave(self) -> None:
         """Let the worker end by itself, if it still listens; insist after a while."""
-        self._to_shell.put(events.Stop(STOPPED))
+        self._to_shell.put(events.Stop(RESTARTED if self._life.restarting else STOPPED))
         process = self._process
         if process is None:  # not started yet; `_started` ends it, if the zygote still answers
             deadlines = self._deadlines
@@ -374,12 +390,28 @@ class Control:
 
     def _finish(self) -> None:
         self._to_shell.put(events.Stop(STOPPED))
+        # By way of Shell: whoever has this reply stops listening, so it is the last one.
+        self._to_shell.put(events.Finish(self._answers(), closing=True))
+
+    def _renew(self) -> None:
+        """Begin anew, for whoever asked. What was sent before the answer is refused."""
+        self._to_shell.put(events.Stop(RESTARTED))
+        self._to_shell.put(events.Finish(self._answers(), closing=False))
+        self._do(self._life.take(Event.START))
+
+    def _answers(self) -> tuple[events.Answer, ...]:
         answers = []
         for request, restart in self._shutdown:
             content = dumps({"status": "ok", "restart": restart})
             answers.append(events.Answer(request, "shutdown_reply", content, publish=True))
-        # By way of Shell: whoever has this reply stops listening, so it is the last one.
-        self._to_shell.put(events.Finish(tuple(answers)))
+        self._shutdown.clear()
+        return tuple(answers)
+
+    def _see_to_provisioner(self, ready: dict[object, int]) -> None:
+        fd = self._provisioner.fileno()
+        if fd is not None and fd in ready and self._provisioner.heard():
+            log.info("the provisioner is gone; a restart ends this process")
+            self._poller.unregister(fd)
 
 
 def _exit_status(exitcode: int) -> int:

@@ -156,7 +156,7 @@ class Broken(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """The kernel is ending: refuse what is queued, send nothing more to the worker."""
+    """The worker is being ended: refuse what is queued, send nothing more to it."""
 
     report: Report
 
@@ -178,9 +178,13 @@ class Forwarded(NamedTuple):
 
 
 class Finish(NamedTuple):
-    """There is no worker any more: refuse what is left, then give these answers and close."""
+    """There is no worker any more: refuse what is left, then give these answers.
 
-    last: tuple[Answer, ...]  # to those who asked for the shutdown
+    Then close, or take requests for the next worker.
+    """
+
+    last: tuple[Answer, ...]  # to those who asked for the shutdown, or the restart
+    closing: bool
 
 
 # To Shell, Control or Monitor.

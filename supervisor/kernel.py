@@ -13,6 +13,7 @@ import zmq
 from ..shared.samples import Writer
 from . import connection as connections
 from . import events
+from . import sockets as bound
 from .control import Control, Deadlines
 from .heartbeat import Heartbeat
 from .inboxes import Inboxes
@@ -23,11 +24,16 @@ from .wire import Builder, Signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from .connection import Connection
     from .metrics import Server
     from .policy import Policy
+    from .provisioner import Provisioner
     from .zygote import Zygote
+
+    Context = zmq.Context[Any]
+    Announce = Callable[[Connection, Context], None]
 
 log = logging.getLogger(__name__)
 
@@ -35,23 +41,37 @@ EXIT_FAILED = 70  # EX_SOFTWARE of sysexits.h
 
 
 def run(
-    connection: Connection, zygote: Zygote, session: str, policy: Policy, deadlines: Deadlines
+    connection: Connection,
+    announce: Announce,
+    zygote: Zygote,
+    provisioner: Provisioner,
+    session: str,
+    policy: Policy,
+    deadlines: Deadlines,
 ) -> int:
     """Be a kernel until it is shut down; give the status with which to exit.
 
-    Raises ConnectionFileError if the sockets cannot be bound, MetricsError if metrics cannot be
-    served.
+    ``announce`` is called once the sockets are bound. Raises ConnectionFileError if they cannot be,
+    MetricsError if metrics cannot be served, and what ``announce`` raises.
     """
     inboxes = Inboxes()
     server = _serve_metrics(policy.metrics, inboxes)
     context, heart_context = zmq.Context(io_threads=1), zmq.Context(io_threads=1)
-    given = connection
-    sockets, connection = connections.bind(given, context, heart_context)
-    ours = _publish_file(given, connection)
+    given, ours = connection, False
+    try:
+        sockets, connection = bound.bind(given, context, heart_context)
+        ours = _publish_file(given, connection)
+        announce(connection, context)
+    except BaseException:
+        for each in (context, heart_context):
+            each.destroy(linger=0)
+        if ours:
+            given.path.unlink(missing_ok=True)
+        raise
     signer = Signer(connection.key, connection.signature_scheme)
     builder = Builder(signer, session)
     control = Control(
-        sockets.control, inboxes, signer, builder, zygote, _parent(), policy, deadlines
+        sockets.control, inboxes, signer, builder, zygote, provisioner, _parent(), policy, deadlines
     )
     shell = Shell(sockets.shell, sockets.stdin, inboxes, signer, builder, connection)
     iopub = IOPub(sockets.iopub, inboxes, builder)
@@ -99,16 +119,17 @@ def run(
     heartbeat.stop()
     if server is not None:
         server.stop()
+    bound.clean_up(sockets)
     if ours:
         connection.path.unlink(missing_ok=True)
     return control.exit_status
 
 
-def _publish_file(given: Connection, bound: Connection) -> bool:
+def _publish_file(given: Connection, chosen: Connection) -> bool:
     """Write the ports that were chosen here into the connection file; tell if the file is ours."""
     ours = not given.path.exists()
-    if ours or given.ports != bound.ports:
-        connections.write(bound)
+    if ours or given.ports != chosen.ports:
+        connections.write(chosen)
     return ours
 
 

@@ -30,6 +30,7 @@ class Event(Enum):
     HELLO = "hello"
     END = "end"  # its process has ended
     BURIED = "buried"  # its end was told
+    RESTART = "restart"  # the kernel is to begin anew, in this process
     STOP = "stop"  # the kernel is to end
 
 
@@ -41,6 +42,7 @@ class Do(Enum):
     OFFER = "offer"  # tell Shell that requests may go to it
     BURY = "bury"  # reap it, end its group, tell why
     RESTART = "restart"  # the next one
+    RENEW = "renew"  # the next one, for those who asked for a restart: tell them
     GIVE_UP = "give up"  # no more workers: tell Shell why
     END = "end"  # make the worker end: ask, then insist
     FINISH = "finish"  # the kernel itself can end now
@@ -62,8 +64,26 @@ TABLE: dict[tuple[State, Event], tuple[State, Do]] = {
     (State.DYING, Event.STOP): (State.DYING, Do.NOTHING),
     (State.DEAD, Event.STOP): (State.STOPPED, Do.FINISH),
     (State.BROKEN, Event.STOP): (State.STOPPED, Do.FINISH),
+    (State.STARTING, Event.RESTART): (State.STARTING, Do.END),
+    (State.RUNNING, Event.RESTART): (State.RUNNING, Do.END),
+    (State.DYING, Event.RESTART): (State.DYING, Do.NOTHING),
+    (State.BROKEN, Event.RESTART): (State.DEAD, Do.RENEW),
 }
-"""Until STOP was taken."""
+"""Until STOP or RESTART was taken."""
+
+RESTARTING_TABLE: dict[tuple[State, Event], tuple[State, Do]] = {
+    (State.STARTING, Event.HELLO): (State.STARTING, Do.NOTHING),
+    (State.STARTING, Event.END): (State.DYING, Do.BURY),
+    (State.RUNNING, Event.END): (State.DYING, Do.BURY),
+    (State.DYING, Event.BURIED): (State.DEAD, Do.RENEW),
+    (State.STARTING, Event.RESTART): (State.STARTING, Do.NOTHING),
+    (State.RUNNING, Event.RESTART): (State.RUNNING, Do.NOTHING),
+    (State.DYING, Event.RESTART): (State.DYING, Do.NOTHING),
+    (State.STARTING, Event.STOP): (State.STARTING, Do.NOTHING),
+    (State.RUNNING, Event.STOP): (State.RUNNING, Do.NOTHING),
+    (State.DYING, Event.STOP): (State.DYING, Do.NOTHING),
+}
+"""From RESTART to RENEW: the worker is made to end already, and its death is no crash."""
 
 STOPPING_TABLE: dict[tuple[State, Event], tuple[State, Do]] = {
     (State.STARTING, Event.HELLO): (State.STARTING, Do.NOTHING),
@@ -74,8 +94,12 @@ STOPPING_TABLE: dict[tuple[State, Event], tuple[State, Do]] = {
     (State.RUNNING, Event.STOP): (State.RUNNING, Do.NOTHING),
     (State.DYING, Event.STOP): (State.DYING, Do.NOTHING),
     (State.STOPPED, Event.STOP): (State.STOPPED, Do.NOTHING),
+    (State.STARTING, Event.RESTART): (State.STARTING, Do.NOTHING),
+    (State.RUNNING, Event.RESTART): (State.RUNNING, Do.NOTHING),
+    (State.DYING, Event.RESTART): (State.DYING, Do.NOTHING),
+    (State.STOPPED, Event.RESTART): (State.STOPPED, Do.NOTHING),
 }
-"""Afterwards: a death is an end, and there is no next worker."""
+"""After STOP: a death is an end, and there is no next worker."""
 
 
 class Lifecycle:
@@ -86,19 +110,21 @@ class Lifecycle:
         self.generation = 0
         self.stillborn = 0
         self.stopping = False
+        self.restarting = False
 
     def __repr__(self) -> str:
         return f"<Lifecycle: worker {self.generation} {self.state.value}>"
 
     def take(self, event: Event) -> Do:
         """Move on; tell what is to be done. Raises LifecycleError, and changes nothing then."""
-        table = STOPPING_TABLE if self.stopping else TABLE
         try:
-            state, do = table[self.state, event]
+            state, do = self._table()[self.state, event]
         except KeyError:
             raise LifecycleError(f"{event.value} cannot come while {self!r}") from None
         if event is Event.STOP:
-            self.stopping = True
+            self.stopping, self.restarting = True, False
+        elif event is Event.RESTART:
+            self.restarting = not self.stopping
         elif event is Event.START:
             self.generation += 1
         elif event is Event.HELLO:
@@ -107,5 +133,12 @@ class Lifecycle:
             self.stillborn += 1
         if do is Do.RESTART and self.stillborn >= MAX_STILLBORN:
             state, do = State.BROKEN, Do.GIVE_UP
+        if do is Do.RENEW:
+            self.restarting, self.stillborn = False, 0
         self.state = state
         return do
+
+    def _table(self) -> dict[tuple[State, Event], tuple[State, Do]]:
+        if self.stopping:
+            return STOPPING_TABLE
+        return RESTARTING_TABLE if self.restarting else TABLE

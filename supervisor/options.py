@@ -29,16 +29,19 @@ usage: python -m bulkhead_kernel.supervisor [-f FILE] [options] [IPython options
   --measure-cells=on|off           tell in each reply what its cell used (default on)
   --metrics=ADDRESS                serve metrics for Prometheus on 127.0.0.1:PORT or unix:PATH;
                                    {pid} in a path stands for the process id
+  --restart-in-place=FD            a restart replaces the interpreter and nothing else; FD is what
+                                   Bulkhead's provisioner listens to, which sets this option
   --log-level=LEVEL                DEBUG, INFO, WARNING (default) or ERROR
   -h, --help                       show this
 
-The environment can say the same: --memory-limit is BULKHEAD_MEMORY_LIMIT, and so on. The command
-line comes first.
+The environment can say the same: --memory-limit is BULKHEAD_MEMORY_LIMIT, and so on, but for
+--restart-in-place. The command line comes first.
 
 Everything else goes to IPython: --profile=NAME, --ipython-dir=PATH, --matplotlib=inline,
 --Class.trait=value.
 """
 
+_STANDARD = 2  # the highest of stdin, stdout and stderr
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 _ALIASES = {"-f": "--connection-file", "--IPKernelApp.connection_file": "--connection-file"}
@@ -52,6 +55,7 @@ _NAMES = (
     "--cell-timeout",
     "--measure-cells",
     "--metrics",
+    "--restart-in-place",
     "--log-level",
 )
 
@@ -63,6 +67,8 @@ class Options(NamedTuple):
     log_level: str
     policy: Policy
     worker: WorkerOptions
+    provisioner: int
+    """The descriptor of the pair of sockets that the provisioner has made; -1 without one."""
 
 
 def parse_options(argv: list[str]) -> Options:
@@ -92,7 +98,7 @@ def parse_options(argv: list[str]) -> Options:
     file = values.get("--connection-file", "")
     session = os.urandom(16).hex()
     worker = WorkerOptions(file, session, tuple(for_ipython), limits, measure == "on")
-    return Options(file, level, policy, worker)
+    return Options(file, level, policy, worker, _descriptor(values))
 
 
 def _split(argv: list[str]) -> tuple[dict[str, str], list[str]]:
@@ -164,6 +170,14 @@ def _limit(values: dict[str, str], name: str) -> float:
     if not 0 < seconds < float("inf"):
         _fail(f"{name} must be a number of seconds above 0, or 'none', not {text!r}.")
     return seconds
+
+
+def _descriptor(values: dict[str, str]) -> int:
+    # Not from the environment: a Jupyter that the user's code starts would pass it on.
+    text = values.get("--restart-in-place", "-1")
+    if text != "-1" and not (text.isascii() and text.isdigit() and int(text) > _STANDARD):
+        _fail(f"--restart-in-place must be a file descriptor above {_STANDARD}, not {text!r}.")
+    return int(text)
 
 
 def _fail(text: str) -> NoReturn:

@@ -95,6 +95,7 @@ class Facts(NamedTuple):
     out_of_memory: str = ""  # the evidence; "" if there is none
     queued: int = 0  # executions that wait behind the running one
     stopping: bool = False  # the kernel is being shut down
+    restarting: bool = False  # ... or begins anew
     successor: bool = True  # a new interpreter will take over
     limit: int = 0  # of the memory, in bytes; 0 for none
     costs: Costs | None = None  # of the cell that ran
@@ -142,6 +143,8 @@ def report(facts: Facts) -> Report:
 def _report(facts: Facts) -> Report:
     if facts.stopping:
         return _expected("KernelStopped", "The kernel was shut down while this ran.")
+    if facts.restarting:
+        return _expected("KernelRestarted", "The kernel was restarted while this ran.")
     if facts.leaving:
         return _expected("KernelExited", "The interpreter has left, as the user asked with exit().")
     ename, cause = _cause(facts)
@@ -306,4 +309,5 @@ def _signal(exitcode: int) -> signal.Signals | None:
 
 
 STOPPED = report(Facts(stopping=True))
+RESTARTED = report(Facts(restarting=True))
 """What is told of requests that the end of the kernel overtook."""

@@ -66,7 +66,7 @@ class Shell:
         self._to_monitor = inboxes.monitor
         self._sent_at: float | None = None  # of the current request, until Monitor knows of it
         self._finished = False
-        self._last: tuple[events.Answer, ...] | None = None  # once there will be no more requests
+        self._last: deque[events.Finish] = deque()  # to be done once nothing is left to refuse
         self._numbers = count(1)
         self._queue = Queue()
         self._worker: Worker | None = None
@@ -136,10 +136,10 @@ class Shell:
                     self._to_control.put(stock)
                 case events.Interrupt():
                     self._queue.interrupt()
-                case events.Finish(last):
+                case events.Finish():
                     self._receive(ALL)
                     self._advance()
-                    self._last = last
+                    self._last.append(event)
                 case events.Closed():
                     self._finished = True
 
@@ -172,12 +172,18 @@ class Shell:
             multipart.send(self._socket, frames)
 
     def _close_if_done(self) -> None:
-        """Let IOPub close, once the worker's last request has come back, too."""
-        if self._last is not None and self._queue.current is None and not self._queue:
-            for answer in self._last:
+        """Give the last answers once the worker's last request has come back, too.
+
+        Whoever has one may send requests at once, which are for the next worker.
+        """
+        while self._last and self._queue.current is None and not self._queue:
+            finish = self._last.popleft()
+            if not finish.closing:
+                self._queue.refusing = None
+            for answer in finish.last:
                 self._to_iopub.put(answer)
-            self._to_iopub.put(events.Close())
-            self._last = None
+            if finish.closing:
+                self._to_iopub.put(events.Close())
 
     # Clients.
 

@@ -63,6 +63,8 @@ class Tally:
 def _state(life: Lifecycle, process: WorkerProcess | None) -> str:
     if life.stopping:
         return "stopping"
+    if life.restarting:
+        return "restarting"
     if life.state is State.BROKEN:
         return "broken"
     if life.state is State.STARTING:

@@ -180,7 +180,8 @@ class Transcript:
         report = post_mortem.report(self._add_to(facts))
         self._generation, self._open, self._begun = 0, None, False
         actions.append(TellShell(Gone(generation)))
-        if request is not None and (begun or request.retried or facts.stopping):
+        meant = facts.stopping or facts.restarting
+        if request is not None and (begun or request.retried or meant):
             actions += self._failed(request, report, begun=begun, costs=facts.costs)
         elif request is not None:
             actions.append(TellShell(Unbegun(request)))

@@ -15,7 +15,7 @@ class Status(NamedTuple):
     """What Control knows of the kernel at the moment of the question."""
 
     state: str
-    """starting, idle, busy, none, broken or stopping."""
+    """starting, idle, busy, none, broken, restarting or stopping."""
     generation: int
     worker: Worker | None
     deaths: dict[str, int]

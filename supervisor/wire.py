@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .events import Reply
 
 DELIMITER = b"<IDS|MSG>"
-PROTOCOL_VERSION = "5.5"
+PROTOCOL_VERSION = "5.6"
 SCHEMES = ("hmac-sha256", "hmac-sha512", "hmac-md5")
 _NAMES = 100  # of messages that are kept as JSON
 HISTORY = 65_536

@@ -115,7 +115,9 @@ class WorkerProcess:
             if os.getpgid(pid) != pid:  # the user's code has taken it to another group
                 os.kill(pid, signum)
 
-    def bury(self, zygote: Zygote, *, stopping: bool, successor: bool, limit: int) -> Facts:
+    def bury(
+        self, zygote: Zygote, *, stopping: bool, restarting: bool, successor: bool, limit: int
+    ) -> Facts:
         """Reap it, with what is left of its group; give what is known of its end."""
         # Before reaping: a group whose leader was reaped may be another's.
         self.signal(signal.SIGKILL)
@@ -131,6 +133,7 @@ class WorkerProcess:
             ended=self._ended,
             out_of_memory=memory.evidence(self._kills, memory.read()),
             stopping=stopping,
+            restarting=restarting,
             successor=successor,
             limit=limit,
             costs=_costs(ledger, reaped, ended_at) if ledger[Slot.CELL] else None,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import zmq
 from bulkhead_kernel.supervisor import connection as connections
+from bulkhead_kernel.supervisor import sockets as bound_sockets
 from bulkhead_kernel.supervisor.connection import CHANNELS
 from bulkhead_kernel.supervisor.errors import ConnectionFileError
 from hypothesis import given
@@ -45,7 +46,7 @@ def bind():
     contexts, bound = (zmq.Context(), zmq.Context()), []
 
     def bind(connection):
-        bound.append(connections.bind(connection, *contexts))
+        bound.append(bound_sockets.bind(connection, *contexts))
         return bound[-1]
 
     yield bind
@@ -268,7 +269,7 @@ class TestBinding:
     def test_takes_the_ports_that_it_is_given(self, path, bind):
         """What the file says is where clients connect."""
         with zmq.Context() as context:
-            _, chosen = connections.bind(read(path, **ANY_PORT), context, context)
+            _, chosen = bound_sockets.bind(read(path, **ANY_PORT), context, context)
             context.destroy(linger=0)
         _, bound = bind(chosen)
         assert bound == chosen

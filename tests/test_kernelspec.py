@@ -94,7 +94,8 @@ class TestPackage:
         assert spec.display_name == "Python 3 (Bulkhead)"
         assert spec.language == "python"
         assert spec.interrupt_mode == "message"
-        assert spec.kernel_protocol_version == "5.5"
+        assert spec.kernel_protocol_version == "5.6"
+        assert spec.metadata == {"supported_encryption": ["curve"]}
         assert spec.argv == [
             "python", "-m", "bulkhead_kernel.supervisor", "-f", "{connection_file}"
         ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from bulkhead_kernel.supervisor.lifecycle import (
     MAX_STILLBORN,
+    RESTARTING_TABLE,
     STOPPING_TABLE,
     TABLE,
     Do,
@@ -17,24 +18,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 LIVING = """
-                start           hello           end             buried          stop
-dead            starting:spawn  -               -               -               stopped:finish
-starting        -               running:offer   dying:bury      -               starting:end
-running         -               -               dying:bury      -               running:end
-dying           -               -               -               dead:restart    dying:nothing
-broken          starting:spawn  -               -               -               stopped:finish
-stopped         -               -               -               -               -
+            start           hello           end             buried          restart         stop
+dead        starting:spawn  -               -               -               -               stopped:finish
+starting    -               running:offer   dying:bury      -               starting:end    starting:end
+running     -               -               dying:bury      -               running:end     running:end
+dying       -               -               -               dead:restart    dying:nothing   dying:nothing
+broken      starting:spawn  -               -               -               dead:renew      stopped:finish
+stopped     -               -               -               -               -               -
+"""
+
+RENEWING = """
+            start           hello            end            buried          restart          stop
+dead        -               -                -              -               -                -
+starting    -               starting:nothing dying:bury     -               starting:nothing starting:nothing
+running     -               -                dying:bury     -               running:nothing  running:nothing
+dying       -               -                -              dead:renew      dying:nothing    dying:nothing
+broken      -               -                -              -               -                -
+stopped     -               -                -              -               -                -
 """
 
 ENDING = """
-                start           hello           end             buried          stop
-dead            -               -               -               -               -
-starting        -               starting:nothing dying:bury     -               starting:nothing
-running         -               -               dying:bury      -               running:nothing
-dying           -               -               -               stopped:finish  dying:nothing
-broken          -               -               -               -               -
-stopped         -               -               -               -               stopped:nothing
+            start           hello            end            buried          restart          stop
+dead        -               -                -              -               -                -
+starting    -               starting:nothing dying:bury     -               starting:nothing starting:nothing
+running     -               -                dying:bury     -               running:nothing  running:nothing
+dying       -               -                -              stopped:finish  dying:nothing    dying:nothing
+broken      -               -                -              -               -                -
+stopped     -               -                -              -               stopped:nothing  stopped:nothing
 """
+
+PAGES = {
+    "living": (LIVING, TABLE),
+    "renewing": (RENEWING, RESTARTING_TABLE),
+    "ending": (ENDING, STOPPING_TABLE),
+}
 
 
 def cells(page):
@@ -47,9 +64,10 @@ def cells(page):
     ]
 
 
-def life_in(state, *, stopping=False):
+def life_in(state, *, stopping=False, restarting=False):
     life = Lifecycle()
-    life.state, life.stopping, life.generation, life.stillborn = state, stopping, 4, 1
+    life.state, life.generation, life.stillborn = state, 4, 1
+    life.stopping, life.restarting = stopping, restarting
     return life
 
 
@@ -58,20 +76,24 @@ def take_all(life, *events):
 
 
 class TestTheTable:
-    @pytest.mark.parametrize("stopping", [False, True])
-    def test_is_tested_whole(self, stopping):
+    @pytest.mark.parametrize("name", PAGES)
+    def test_is_tested_whole(self, name):
         """There is no state and no event of which these tests say nothing."""
-        page = cells(ENDING if stopping else LIVING)
+        page, table = cells(PAGES[name][0]), PAGES[name][1]
         assert {param.values[:2] for param in page} == {
             (state, event) for state in State for event in Event
         }
-        table = STOPPING_TABLE if stopping else TABLE
         assert {param.values[:2] for param in page if param.values[2] != "-"} == set(table)
 
     @pytest.mark.parametrize(("state", "event", "outcome"), cells(LIVING))
     def test_of_a_kernel_that_goes_on(self, state, event, outcome):
         """G22, G25: what follows from each event; what cannot come raises and changes nothing."""
         check(life_in(state), event, outcome)
+
+    @pytest.mark.parametrize(("state", "event", "outcome"), cells(RENEWING))
+    def test_of_a_kernel_that_begins_anew(self, state, event, outcome):
+        """G31: the death of a worker that a restart has ended is no crash, and told to who asked."""
+        check(life_in(state, restarting=True), event, outcome)
 
     @pytest.mark.parametrize(("state", "event", "outcome"), cells(ENDING))
     def test_of_a_kernel_that_ends(self, state, event, outcome):
@@ -89,6 +111,10 @@ def check(life, event, outcome):
         state, do = outcome.split(":")
         assert (life.take(event), life.state) == (Do(do), State(state))
         assert life.stopping == (before["stopping"] or event is Event.STOP)
+        asked = before["restarting"] or event is Event.RESTART
+        assert life.restarting == (asked and do != "renew" and not life.stopping)
+        if do == "renew":
+            assert life.stillborn == 0
 
 
 class TestAWorkersLife:
