@@ -174,6 +174,10 @@ class Client:
         socket.setsockopt(zmq.RECONNECT_IVL, 5)
         if channel not in kinds:
             socket.setsockopt(zmq.IDENTITY, self.identity)
+        if public := self.connection.get("curve_publickey"):
+            ours = zmq.curve_keypair()  # any pair will do: the kernel's public key is the ticket
+            socket.curve_publickey, socket.curve_secretkey = ours
+            socket.curve_serverkey = public.encode()
         if channel != "hb":
             self.monitors[channel] = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         socket.connect(self.url(channel))
@@ -508,6 +512,7 @@ class Kernel:
         transport="tcp",
         env=None,
         fields=None,
+        pass_fds=(),
         start=True,
     ):
         self.folder = Path(folder)
@@ -527,6 +532,7 @@ class Kernel:
         self.marker = uuid.uuid4().hex
         self.env = environment(self.folder) | {MARKER: self.marker} | (env or {})
         self.log = self.folder / "log.txt"
+        self.pass_fds = pass_fds
         self.process = self.pidfd = None
         if start:
             self.start()
@@ -542,6 +548,7 @@ class Kernel:
                 env=self.env,
                 cwd=self.folder,
                 start_new_session=True,
+                pass_fds=self.pass_fds,
             )
         if self.pidfd is not None:
             os.close(self.pidfd)

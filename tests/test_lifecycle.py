@@ -18,33 +18,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 LIVING = """
-            start           hello           end             buried          restart         stop
-dead        starting:spawn  -               -               -               -               stopped:finish
-starting    -               running:offer   dying:bury      -               starting:end    starting:end
-running     -               -               dying:bury      -               running:end     running:end
-dying       -               -               -               dead:restart    dying:nothing   dying:nothing
-broken      starting:spawn  -               -               -               dead:renew      stopped:finish
-stopped     -               -               -               -               -               -
+          start           hello          end         buried        restart        stop
+dead      starting:spawn  -              -           -             -              stopped:finish
+starting  -               running:offer  dying:bury  -             starting:end   starting:end
+running   -               -              dying:bury  -             running:end    running:end
+dying     -               -              -           dead:restart  dying:nothing  dying:nothing
+broken    starting:spawn  -              -           -             dead:renew     stopped:finish
+stopped   -               -              -           -             -              -
 """
 
 RENEWING = """
-            start           hello            end            buried          restart          stop
-dead        -               -                -              -               -                -
-starting    -               starting:nothing dying:bury     -               starting:nothing starting:nothing
-running     -               -                dying:bury     -               running:nothing  running:nothing
-dying       -               -                -              dead:renew      dying:nothing    dying:nothing
-broken      -               -                -              -               -                -
-stopped     -               -                -              -               -                -
+          start  hello             end         buried      restart           stop
+dead      -      -                 -           -           -                 -
+starting  -      starting:nothing  dying:bury  -           starting:nothing  starting:nothing
+running   -      -                 dying:bury  -           running:nothing   running:nothing
+dying     -      -                 -           dead:renew  dying:nothing     dying:nothing
+broken    -      -                 -           -           -                 -
+stopped   -      -                 -           -           -                 -
 """
 
 ENDING = """
-            start           hello            end            buried          restart          stop
-dead        -               -                -              -               -                -
-starting    -               starting:nothing dying:bury     -               starting:nothing starting:nothing
-running     -               -                dying:bury     -               running:nothing  running:nothing
-dying       -               -                -              stopped:finish  dying:nothing    dying:nothing
-broken      -               -                -              -               -                -
-stopped     -               -                -              -               stopped:nothing  stopped:nothing
+          start  hello             end         buried          restart           stop
+dead      -      -                 -           -               -                 -
+starting  -      starting:nothing  dying:bury  -               starting:nothing  starting:nothing
+running   -      -                 dying:bury  -               running:nothing   running:nothing
+dying     -      -                 -           stopped:finish  dying:nothing     dying:nothing
+broken    -      -                 -           -               -                 -
+stopped   -      -                 -           -               stopped:nothing   stopped:nothing
 """
 
 PAGES = {
@@ -92,7 +92,7 @@ class TestTheTable:
 
     @pytest.mark.parametrize(("state", "event", "outcome"), cells(RENEWING))
     def test_of_a_kernel_that_begins_anew(self, state, event, outcome):
-        """G31: the death of a worker that a restart has ended is no crash, and told to who asked."""
+        """G31: the death of a worker that a restart has ended is no crash; who asked is told."""
         check(life_in(state, restarting=True), event, outcome)
 
     @pytest.mark.parametrize(("state", "event", "outcome"), cells(ENDING))
@@ -208,6 +208,50 @@ class TestStopping:
         assert life.take(Event.STOP) is Do.NOTHING
         take_all(life, Event.END, Event.BURIED)
         assert life.take(Event.STOP) is Do.NOTHING
+
+
+class TestRestarting:
+    def test_is_an_end_and_a_beginning(self):
+        """G31: one path for planned and unplanned ends; the next worker has the next number."""
+        life = Lifecycle()
+        take_all(life, Event.START, Event.HELLO)
+        told = take_all(life, Event.RESTART, Event.END, Event.BURIED, Event.START, Event.HELLO)
+        assert told == [Do.END, Do.BURY, Do.RENEW, Do.SPAWN, Do.OFFER]
+        assert (life.generation, life.state) == (2, State.RUNNING)
+
+    def test_wins_over_a_worker_that_starts(self):
+        """G31: a hello that comes too late offers nothing to anybody; the next one's does."""
+        life = Lifecycle()
+        told = take_all(life, Event.START, Event.RESTART, Event.HELLO, Event.END, Event.BURIED)
+        assert told == [Do.SPAWN, Do.END, Do.NOTHING, Do.BURY, Do.RENEW]
+        assert take_all(life, Event.START, Event.HELLO) == [Do.SPAWN, Do.OFFER]
+
+    def test_after_too_many_stillborn_tries_three_times_again(self):
+        """G25: a restart of the kernel forgives them all."""
+        life = Lifecycle()
+        for _ in range(3):
+            take_all(life, Event.START, Event.END, Event.BURIED)
+        assert life.state is State.BROKEN
+        assert life.take(Event.RESTART) is Do.RENEW
+        dead = [take_all(life, Event.START, Event.END, Event.BURIED)[-1] for _ in range(3)]
+        assert dead == [Do.RESTART, Do.RESTART, Do.GIVE_UP]
+
+    def test_twice_is_once(self):
+        """G31: a second restart while the first one lasts is the first one."""
+        life = Lifecycle()
+        take_all(life, Event.START, Event.HELLO, Event.RESTART)
+        assert take_all(life, Event.RESTART, Event.END, Event.RESTART) == [
+            Do.NOTHING, Do.BURY, Do.NOTHING
+        ]  # fmt: skip
+        assert life.take(Event.BURIED) is Do.RENEW
+
+    def test_gives_way_to_the_end(self):
+        """G31: once the kernel is to end, there is no next worker, whoever wants to restart it."""
+        for events in ([Event.RESTART, Event.STOP], [Event.STOP, Event.RESTART]):
+            life = Lifecycle()
+            take_all(life, Event.START, Event.HELLO)
+            assert take_all(life, *events) == [Do.END, Do.NOTHING]
+            assert take_all(life, Event.END, Event.BURIED)[-1] is Do.FINISH
 
 
 class TestAnyHistory:
