@@ -45,7 +45,7 @@ def keys_in(fields: Mapping[str, Any]) -> Keys | None:
     for name in FIELDS:
         if name not in given:
             raise ValueError(f"it has {next(iter(given))} and no {name}: encryption needs both")
-        value = given[name]
+    for name, value in given.items():
         if not isinstance(value, str) or len(value) != _LENGTH or not Z85.issuperset(value):
             raise ValueError(f"{name} is no key of CurveZMQ, which has {_LENGTH} characters of Z85")
     if not zmq.has("curve"):

@@ -58,13 +58,14 @@ def run(
     server = _serve_metrics(policy.metrics, inboxes)
     context, heart_context = zmq.Context(io_threads=1), zmq.Context(io_threads=1)
     given, ours = connection, False
+    sockets, connection = bound.bind(given, context, heart_context)
     try:
-        sockets, connection = bound.bind(given, context, heart_context)
         ours = _publish_file(given, connection)
         announce(connection, context)
     except BaseException:
         for each in (context, heart_context):
             each.destroy(linger=0)
+        sockets.place.clean_up()
         if ours:
             given.path.unlink(missing_ok=True)
         raise
@@ -119,7 +120,7 @@ def run(
     heartbeat.stop()
     if server is not None:
         server.stop()
-    bound.clean_up(sockets)
+    sockets.place.clean_up()
     if ours:
         connection.path.unlink(missing_ok=True)
     return control.exit_status

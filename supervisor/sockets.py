@@ -28,6 +28,33 @@ if TYPE_CHECKING:
 _LINGER = 1000  # milliseconds in which a last reply may still go out
 
 
+class Place:
+    """What is ours in the file system: nothing, over tcp."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._files: list[tuple[Path, int]] = []
+
+    def make(self, folder: Path) -> None:
+        """Make the folder of the sockets, if it is not there."""
+        with suppress(FileExistsError):
+            folder.mkdir()
+            self._folder = folder
+
+    def add(self, file: Path) -> None:
+        """Note a socket that was bound."""
+        self._files.append((file, file.stat().st_ino))
+
+    def clean_up(self) -> None:
+        """Remove what is ours and still there: libzmq leaves it."""
+        with suppress(OSError):
+            for file, inode in self._files:
+                if file.exists() and file.stat().st_ino == inode:
+                    file.unlink()
+            if self._folder is not None:
+                self._folder.rmdir()  # not if anybody has something in it
+
+
 class Sockets(NamedTuple):
     """The bound sockets. Each goes to the one thread that uses it."""
 
@@ -36,8 +63,8 @@ class Sockets(NamedTuple):
     stdin: zmq.Socket[bytes]
     control: zmq.Socket[bytes]
     hb: zmq.Socket[bytes]
-    folder: Path | None
-    """The folder that was made for them, if they are in the file system and it was not there."""
+    place: Place
+    """To be cleaned up after they were closed."""
 
 
 def bind(
@@ -49,7 +76,7 @@ def bind(
     """
     sockets: dict[str, zmq.Socket[bytes]] = {}
     ports = dict(connection.ports)
-    with _place(connection) as folder:
+    with _prepared(connection) as place:
         for channel in CHANNELS:
             kind = zmq.XPUB if channel == "iopub" else zmq.ROUTER
             socket = (heartbeat if channel == "hb" else context).socket(kind)
@@ -69,18 +96,13 @@ def bind(
             sockets[channel] = socket
             try:
                 ports[channel] = _bind(socket, channel, connection)
+                if connection.transport == "ipc":
+                    place.add(Path(f"{connection.ip}-{ports[channel]}"))
             except ConnectionFileError:
                 for opened in sockets.values():
                     opened.close(linger=0)
                 raise
-    return Sockets(**sockets, folder=folder), connection._replace(ports=ports)
-
-
-def clean_up(sockets: Sockets) -> None:
-    """Remove the folder that was made. libzmq has removed what it had bound in there."""
-    if sockets.folder is not None:
-        with suppress(OSError):  # it is somebody else's by now
-            sockets.folder.rmdir()
+    return Sockets(**sockets, place=place), connection._replace(ports=ports)
 
 
 def _bind(socket: zmq.Socket[bytes], channel: str, connection: Connection) -> int:
@@ -121,30 +143,26 @@ def _spare(path: Path, channel: str) -> None:
 
 
 @contextmanager
-def _place(connection: Connection) -> Iterator[Path | None]:
-    """Let sockets in the file system be made for their owner alone; give the folder if it is new.
+def _prepared(connection: Connection) -> Iterator[Place]:
+    """Let sockets in the file system be made for their owner alone.
 
     Names are chosen by one kernel at a time, or two that start at once might choose the same.
     """
+    place = Place()
     if connection.transport != "ipc":
-        yield None
+        yield place
         return
     folder = Path(connection.ip).parent
     before = os.umask(0o077)
-    made: Path | None = None
     lock = -1
     try:
         with suppress(OSError):  # what cannot be is told when the first socket is bound
-            with suppress(FileExistsError):
-                folder.mkdir()
-                made = folder
+            place.make(folder)
             lock = os.open(folder, os.O_RDONLY)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield made
+        yield place
     except BaseException:
-        if made is not None:
-            with suppress(OSError):
-                made.rmdir()
+        place.clean_up()
         raise
     finally:
         if lock >= 0:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
 import stat
+import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -331,8 +334,101 @@ class TestBindingInTheFileSystem:
         assert Path(f"{base}-2").read_text() == "somebody's"
 
     def test_says_that_a_path_cannot_be(self, path, bind):
-        """A path that is too long, or in no folder, is told with its channel."""
-        for base in (path.parent / ("x" * 200), path.parent / "none" / "ipc"):
+        """A path that is too long, or in no folder's folder, is told with its channel."""
+        for base in (path.parent / ("x" * 200), path.parent / "none" / "deeper" / "ipc"):
             connection = read(path, transport="ipc", ip=str(base))
             with pytest.raises(ConnectionFileError, match="The shell channel cannot be bound to"):
                 bind(connection)
+
+    def test_makes_a_folder_for_its_owner_alone(self, path, bind):
+        """Nobody else even sees the names of the sockets; at the end nothing is left of it."""
+        before = os.umask(0)
+        try:
+            sockets, bound = bind(read(path, transport="ipc", ip=str(path.parent / "new" / "s")))
+        finally:
+            os.umask(before)
+        folder = path.parent / "new"
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert {file.name for file in folder.iterdir()} == {
+            f"s-{port}" for port in bound.ports.values()
+        }
+        sockets.place.clean_up()
+        assert not folder.exists()
+
+    def test_removes_its_own_at_the_end_and_nobody_elses(self, path, bind):
+        """A folder that was there stays; so does a socket that took the place of ours."""
+        sockets, bound = bind(read(path, transport="ipc", ip=str(path.parent / "s")))
+        taken = Path(bound.url("hb").removeprefix("ipc://"))
+        other = path.parent / "other"
+        with socket.socket(socket.AF_UNIX) as somebodys:
+            somebodys.bind(str(other))
+        other.rename(taken)
+        sockets.place.clean_up()
+        assert [file for file in path.parent.iterdir() if file != path] == [taken]
+
+    def test_that_fails_leaves_nothing(self, path, bind):
+        """Not the sockets before the one that cannot be bound, and not the folder."""
+        base = path.parent / "new" / "s"
+        base.parent.mkdir()
+        Path(f"{base}-50005").write_text("somebody's")  # the heartbeat's, and the last one
+        with pytest.raises(ConnectionFileError):
+            bind(read(path, transport="ipc", ip=str(base)))
+        assert [file.name for file in base.parent.iterdir()] == ["s-50005"]
+
+    def test_never_takes_a_files_place(self, path, bind):
+        """libzmq would remove whatever has the name of a socket: a file that is none is spared."""
+        base = path.parent / "s"
+        Path(f"{base}-50001").write_text("somebody's")
+        with pytest.raises(ConnectionFileError) as caught:
+            bind(read(path, transport="ipc", ip=str(base)))
+        assert str(caught.value) == (
+            f"The shell channel cannot be bound to {base}-50001: a file is there that is no "
+            "socket. Remove it, or start the kernel anew with another ip."
+        )
+        assert Path(f"{base}-50001").read_text() == "somebody's"
+
+    def test_takes_the_place_of_a_socket_that_was_left(self, path, bind):
+        """G24: a kernel that was killed leaves its sockets; the next one has the same names."""
+        connection = read(path, transport="ipc", ip=str(path.parent / "s"))
+        for channel in CHANNELS:
+            with socket.socket(socket.AF_UNIX) as left:
+                left.bind(connection.url(channel).removeprefix("ipc://"))
+        _, bound = bind(connection)
+        assert bound == connection
+
+    def test_of_two_at_once_gives_each_its_own_names(self, path):
+        """Names are chosen by one kernel at a time, whoever starts first."""
+        write(path, transport="ipc", ip=str(path.parent / "s"), **ANY_PORT)
+        program = (
+            "import sys, zmq; from pathlib import Path\n"
+            "from bulkhead_kernel.supervisor import connection, sockets\n"
+            "given = connection.read(Path(sys.argv[1])); context = zmq.Context()\n"
+            "print('here', flush=True); sys.stdin.readline()\n"
+            "bound = sockets.bind(given, context, context)\n"
+            "print(*bound[1].ports.values(), flush=True); sys.stdin.readline()\n"
+            "context.destroy(linger=0)"
+        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        command = [sys.executable, "-c", program, str(path)]
+        with ExitStack() as stack:
+            kernels = [stack.enter_context(subprocess.Popen(command, **pipes)) for _ in range(4)]
+            for kernel in kernels:
+                assert kernel.stdout.readline() == "here\n"
+            for kernel in kernels:
+                kernel.stdin.write("\n")
+                kernel.stdin.flush()
+            chosen = [port for kernel in kernels for port in kernel.stdout.readline().split()]
+        assert sorted(map(int, chosen)) == list(range(1, 21))
+
+
+class TestAKernelInTheFileSystem:
+    def test_leaves_nothing_there(self, launch, tmp_path):
+        """G31: its sockets are its owner's alone while it lives, and gone when it has ended."""
+        folder = tmp_path / "sockets"
+        frontend = launch(transport="ipc", fields={"ip": str(folder / "s")})
+        assert frontend.run("1") == [("result", "1")]
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+        assert modes == dict.fromkeys(["s-1", "s-2", "s-3", "s-4", "s-5"], 0o700)
+        frontend.finish_kernel()
+        assert not folder.exists()
