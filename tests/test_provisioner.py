@@ -306,7 +306,7 @@ class TestANewProcess:
 
 class TestTheEnd:
     def test_is_one(self, managed):
-        """G31: a shutdown ends everything, also after restarts, and our end of the pair is closed."""
+        """G31: a shutdown ends everything, also after restarts; our end of the pair is closed."""
         kernel = managed()
         for _ in range(3):
             kernel.manager.restart_kernel()
