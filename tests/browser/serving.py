@@ -56,14 +56,14 @@ def private_environment(folder):
 class Server:
     """JupyterLab and Notebook, two extensions of one server; ready when it is constructed."""
 
-    def __init__(self, folder, theme="JupyterLab Light"):
+    def __init__(self, folder, theme="JupyterLab Light", options=()):
         self.root = folder / "notebooks"
         self.root.mkdir(parents=True)
         self.log = folder / "server.log"
         self.url = self.token = None
         env = private_environment(folder)
         self._configure(folder / "config" / "labconfig", settings(theme))
-        self._install(folder / "installed", env)
+        self._install(folder / "installed", env, options)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *OPTIONS, f"--notebook-dir={self.root}"],
             env=env,
@@ -85,9 +85,10 @@ class Server:
         (folder / "default_setting_overrides.json").write_text(json.dumps(overrides))
 
     @staticmethod
-    def _install(prefix, env):
+    def _install(prefix, env, options):
+        command = [sys.executable, "-m", "bulkhead_kernel.kernelspec", "install"]
         subprocess.run(
-            [sys.executable, "-m", "bulkhead_kernel.kernelspec", "install", "--prefix", prefix],
+            [*command, "--prefix", prefix, *options],
             env=env,
             check=True,
             stdout=subprocess.DEVNULL,
