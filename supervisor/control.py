@@ -360,8 +360,9 @@ class Control:
         self._to_shell.put(events.Stop(RESTARTED if self._life.restarting else STOPPED))
         process = self._process
         if process is None:  # not started yet; `_started` ends it, if the zygote still answers
-            deadlines = self._deadlines
-            self._timers.after(deadlines.leave + deadlines.term, self._give_up_on_zygote)
+            if self._life.stopping:
+                deadlines = self._deadlines
+                self._timers.after(deadlines.leave + deadlines.term, self._give_up_on_zygote)
             return
         self._to_shell.put(events.Gone(process.worker.generation))  # closes its pipe
         process.ask_to_leave()

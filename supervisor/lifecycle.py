@@ -79,7 +79,7 @@ RESTARTING_TABLE: dict[tuple[State, Event], tuple[State, Do]] = {
     (State.STARTING, Event.RESTART): (State.STARTING, Do.NOTHING),
     (State.RUNNING, Event.RESTART): (State.RUNNING, Do.NOTHING),
     (State.DYING, Event.RESTART): (State.DYING, Do.NOTHING),
-    (State.STARTING, Event.STOP): (State.STARTING, Do.NOTHING),
+    (State.STARTING, Event.STOP): (State.STARTING, Do.END),
     (State.RUNNING, Event.STOP): (State.RUNNING, Do.NOTHING),
     (State.DYING, Event.STOP): (State.DYING, Do.NOTHING),
 }

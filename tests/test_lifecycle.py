@@ -30,7 +30,7 @@ stopped   -               -              -           -             -            
 RENEWING = """
           start  hello             end         buried      restart           stop
 dead      -      -                 -           -           -                 -
-starting  -      starting:nothing  dying:bury  -           starting:nothing  starting:nothing
+starting  -      starting:nothing  dying:bury  -           starting:nothing  starting:end
 running   -      -                 dying:bury  -           running:nothing   running:nothing
 dying     -      -                 -           dead:renew  dying:nothing     dying:nothing
 broken    -      -                 -           -           -                 -
