@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 BUSY = dumps({"execution_state": "busy"})
 IDLE = dumps({"execution_state": "idle"})
 STARTING = dumps({"execution_state": "starting"})
+ABORTED = dumps({"status": "aborted"})
 
 NATIVE_TAIL = 2000  # characters of what the worker wrote to stderr, for a post-mortem
 
@@ -106,8 +107,8 @@ class Transcript:
 
     def abort(self, event: Abort) -> list[Action]:
         """Answer a queued execute_request that will not be run (G11, G21)."""
-        content = {"status": "aborted", "execution_count": self._execution_count}
-        return self.answer(Answer(event.request, "execute_reply", dumps(content)))
+        # No execution_count: frontends would show the cell as one that has run.
+        return self.answer(Answer(event.request, "execute_reply", ABORTED))
 
     def refuse(self, event: Refuse) -> list[Action]:
         """Answer a request for which there is no worker (G25)."""
@@ -184,10 +185,11 @@ class Transcript:
             actions += self._failed(request, report, begun=begun, costs=facts.costs)
         elif request is not None:
             actions.append(TellShell(Unbegun(request)))
-        told = request is not None and (begun or request.retried)
-        if self._greeted and not told and not report.expected:
-            # One that dies before its hello has said so itself, and the next may do better.
-            actions.append(self._text(Text(0, "stderr", report.text + "\n")))
+        # No frontend shows an error that belongs to no cell (a button's callback), or to nobody. One
+        # that dies before its hello has said so itself, and the next may do better.
+        seen = request is not None and is_cell(request) and (begun or request.retried)
+        if self._greeted and not seen and not report.expected:
+            actions.append(self._text(Text(self._cell, "stderr", report.text + "\n")))
         for comm_id in self._comms.clear():
             content = dumps({"comm_id": comm_id, "data": {}})
             actions.append(Publish("comm_close", NO_PARENT, content))
@@ -371,6 +373,11 @@ _HANDLERS = {
     Kind.LEAVING: Transcript._leave,  # noqa: SLF001
     Kind.LOG: Transcript._log,  # noqa: SLF001
 }
+
+
+def is_cell(request: Request) -> bool:
+    """Tell whether a request has a cell in which its output can be seen."""
+    return request.message.msg_type == "execute_request"
 
 
 def reply_type(msg_type: str) -> str:
