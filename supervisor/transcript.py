@@ -185,11 +185,10 @@ class Transcript:
             actions += self._failed(request, report, begun=begun, costs=facts.costs)
         elif request is not None:
             actions.append(TellShell(Unbegun(request)))
-        # No frontend shows an error that belongs to no cell (a button's callback), or to nobody. One
-        # that dies before its hello has said so itself, and the next may do better.
-        seen = request is not None and is_cell(request) and (begun or request.retried)
-        if self._greeted and not seen and not report.expected:
-            actions.append(self._text(Text(self._cell, "stderr", report.text + "\n")))
+        told = request is not None and (begun or request.retried)
+        if self._greeted and not told and not report.expected:
+            # One that dies before its hello has said so itself, and the next may do better.
+            actions.append(self._text(Text(0, "stderr", report.text + "\n")))
         for comm_id in self._comms.clear():
             content = dumps({"comm_id": comm_id, "data": {}})
             actions.append(Publish("comm_close", NO_PARENT, content))
@@ -373,11 +372,6 @@ _HANDLERS = {
     Kind.LEAVING: Transcript._leave,  # noqa: SLF001
     Kind.LOG: Transcript._log,  # noqa: SLF001
 }
-
-
-def is_cell(request: Request) -> bool:
-    """Tell whether a request has a cell in which its output can be seen."""
-    return request.message.msg_type == "execute_request"
 
 
 def reply_type(msg_type: str) -> str:
