@@ -48,6 +48,7 @@ _IOV = 512  # buffers in one system call; the limit is 1024 on the systems we kn
 _READ = 1 << 16  # more at a time would be memory fresh from the system, each time
 _ioctl, _FIONREAD = fcntl.ioctl, termios.FIONREAD
 _SLEEPS = int(Slot.SLEEPS)
+_getpid = os.getpid
 
 
 def _flusher(captured: int) -> Callable[[], None]:
@@ -165,16 +166,21 @@ class Sender:
         self._send(kind, number, parts)
         self._interrupts.deliver()
 
-    def print(self, kind: Kind, number: int, text: bytes) -> None:
-        """Send text: a record like any other, but by way of the spool where it can be."""
+    def print(self, kind: Kind, number: int, text: bytes) -> bool:
+        """Send text: a record like any other, but by way of the spool where it can be.
+
+        Gives False, and does nothing, in a forked child.
+        """
         __tracebackhide__ = True
+        if _getpid() != self._pid:
+            return False
         self._print(kind, number, text)
-        self._interrupts.deliver()
+        if self._interrupts.remembered:
+            self._interrupts.deliver()
+        return True
 
     @protected
     def _print(self, kind: Kind, number: int, text: bytes) -> None:
-        if os.getpid() != self._pid:
-            return
         with self._lock:
             if self._writing or self._held or self._frame or len(text) > LONGEST:
                 self._send(kind, number, (text,))
