@@ -79,6 +79,7 @@ class _Pipes:
         """Close everything that was IOPub's."""
         for fd in (self.worker.records, self.worker.stdout, self.worker.stderr):
             os.close(fd)
+        self.worker.from_worker.close()
 
 
 class IOPub:
@@ -202,7 +203,7 @@ class IOPub:
         before = spool.taken
         try:
             for payload in payloads:
-                record = records.decode(payload)
+                record = records.taken(records.decode(payload), pipes.worker.from_worker)
                 if record.kind is Kind.SPOOLED:
                     self._take_text(pipes, record.number)
                 else:

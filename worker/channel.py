@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..shared.frames import Buffer
+    from ..shared.handover import Handover
     from ..shared.ledger import Ledger
     from ..shared.records import Record
     from ..shared.spool import Writer
@@ -130,6 +131,7 @@ class Sender:
         captured: tuple[int, int],
         ledger: Ledger,
         spool: Writer,
+        handover: Handover,
         interrupts: Interrupts,
     ) -> None:
         """Take the pipe, and descriptors of our own of the pipes behind descriptors 1 and 2.
@@ -146,6 +148,7 @@ class Sender:
         self._writing = False
         self._waiting_items: deque[_Item] = deque()
         self._spool = spool
+        self._handover = handover
         self._marked = 0  # how far text was spooled when the newest record was written
         self._last: tuple[Kind, int] | None = None  # stream and request of text without its newline
         self._marks = (0, 0)
@@ -235,6 +238,7 @@ class Sender:
         fds, self._fds = self._fds, ()
         for fd in fds:
             os.close(fd)
+        self._handover.close()
 
     @protected
     def _send(self, kind: Kind, number: int, parts: Sequence[Buffer]) -> None:
@@ -291,7 +295,8 @@ class Sender:
             pieces += records.encode(Kind.SPOOLED, spooled)
         for item in items:
             if item.kind is not Kind.SPOOLED:
-                pieces += records.encode(item.kind, item.number, item.parts, marks)
+                parts = records.hand_over(item.kind, item.parts, self._handover)
+                pieces += records.encode(item.kind, item.number, parts, marks)
         return _Frame(items, pieces, spooled)
 
     def _waiting(self) -> tuple[int, int]:
@@ -307,8 +312,9 @@ class Sender:
 class Receiver:
     """Read records from the supervisor."""
 
-    def __init__(self, fd: int, interrupts: Interrupts) -> None:
+    def __init__(self, fd: int, handover: Handover, interrupts: Interrupts) -> None:
         os.set_blocking(fd, False)
+        self._handover = handover
         self._fd = fd
         self._fds: tuple[int, ...] = (fd,)  # to be closed
         self._interrupts = interrupts
@@ -327,7 +333,9 @@ class Receiver:
         if not self._records and not self.ended:
             self._read()
             self._interrupts.deliver()
-        return self._records.popleft() if self._records else None
+        if not self._records:
+            return None
+        return records.taken(self._records.popleft(), self._handover)
 
     def wait(self) -> Record | None:
         """Wait for a record; None if none will come. Interrupts are raised while it waits."""
@@ -341,6 +349,7 @@ class Receiver:
         fds, self._fds = self._fds, ()
         for fd in fds:
             os.close(fd)
+        self._handover.close()
 
     @protected
     def _read(self) -> None:
