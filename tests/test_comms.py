@@ -119,19 +119,18 @@ class TestFromTheClient:
         assert message.buffers == buffers
         frontend.recv_idle(parent)
 
-    def test_a_big_buffer_survives_its_sender(self, frontend):
+    def test_a_big_buffer_survives_its_sender(self, fresh):
         """G18: what was sent before a death is published, also what is not on the pipe."""
         code = (
             "from comm import create_comm; import os; "
             "create_comm(target_name='t', data={}, buffers=[b'12345678' * (1 << 20)]); os._exit(3)"
         )
-        parent = frontend.execute(code)
-        frontend.recv_begin(parent)
-        message = frontend.recv("iopub", "comm_open", parent)
+        parent = fresh.execute(code)
+        fresh.recv_begin(parent)
+        message = fresh.recv("iopub", "comm_open", parent)
         assert message.buffers == [b"12345678" * (1 << 20)]
-        frontend.recv_crash(parent)
-        frontend.recv_closed_comms([message.content["comm_id"]])
-        frontend.arrived()
+        fresh.recv_crash(parent)
+        fresh.recv_closed_comms([message.content["comm_id"]])
 
     def test_comm_info_is_right_at_once_after_the_client_s_close(self, frontend):
         """G14: a comm that its client has closed is never listed, also while a cell runs."""
