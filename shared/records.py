@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from .frames import BIG
 from .frames import encode as encode_frame
+from .handover import LEAST, MOST, Handed, HandoverError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .frames import Buffer
+    from .handover import Handover
 
 
 class RecordError(Exception):
@@ -88,6 +90,8 @@ PARTS: dict[Kind, range] = {
 """How many parts each kind has."""
 
 _HEAD = struct.Struct("<BQQQI")
+_SERIAL = struct.Struct("<Q")
+_HANDED = 1 << 63  # in the size of a part that is not in the record
 _KINDS = {int(kind): kind for kind in Kind}
 
 
@@ -101,18 +105,59 @@ class Record(NamedTuple):
 
 
 def encode(
-    kind: Kind, number: int, parts: Sequence[Buffer] = (), marks: tuple[int, int] = (0, 0)
+    kind: Kind,
+    number: int,
+    parts: Sequence[Buffer | Handed] = (),
+    marks: tuple[int, int] = (0, 0),
 ) -> list[Buffer]:
-    """Make the frame of one record, as pieces for ``writev``. Buffers must be contiguous bytes."""
-    sizes = struct.pack(f"<{len(parts)}Q", *map(len, parts))
-    return encode_frame([_HEAD.pack(kind, number, *marks, len(parts)) + sizes, *parts])
+    """Make the frame of one record, as pieces for ``writev``. Buffers must be contiguous bytes.
+
+    Of a buffer that was handed over, the record holds the serial number.
+    """
+    sizes: list[int] = []
+    pieces: list[Buffer] = []
+    for part in parts:
+        if isinstance(part, Handed):
+            sizes.append(_HANDED | part.size)
+            pieces.append(_SERIAL.pack(part.serial))
+        else:
+            sizes.append(len(part))
+            pieces.append(part)
+    head = _HEAD.pack(kind, number, *marks, len(parts))
+    return encode_frame([head + struct.pack(f"<{len(sizes)}Q", *sizes), *pieces])
+
+
+def hand_over(kind: Kind, parts: Sequence[Buffer], handover: Handover) -> Sequence[Buffer | Handed]:
+    """Hand over what is big of the buffers behind the parts that every record of its kind has."""
+    if max(map(len, parts), default=0) < LEAST:
+        return parts
+    least, left = PARTS[kind].start, MOST
+    given: list[Buffer | Handed] = []
+    for at, part in enumerate(parts):
+        handed = None
+        if at >= least and left and len(part) >= LEAST:
+            handed = handover.give(part)
+            left -= 1
+        given.append(part if handed is None else handed)
+    return given
+
+
+def taken(record: Record, handover: Handover) -> Record:
+    """Put what was handed over in its place. Raises RecordError if it was not."""
+    if not any(isinstance(part, Handed) for part in record.parts):
+        return record
+    try:
+        parts = [handover.take(part) if isinstance(part, Handed) else part for part in record.parts]
+    except HandoverError as error:
+        raise RecordError(str(error)) from error
+    return record._replace(parts=parts)
 
 
 def decode(payload: Buffer) -> Record:
     """Read the payload of one frame. Raises RecordError, and nothing else, for foreign bytes.
 
     Big buffers behind the parts that every record of their kind has are not copied: they are
-    views of the payload.
+    views of the payload. Those that were handed over are Handed; ``taken`` takes them.
     """
     try:
         code, number, out, err, count = _HEAD.unpack_from(payload)
@@ -123,15 +168,21 @@ def decode(payload: Buffer) -> Record:
     if kind is None or count not in PARTS[kind]:
         raise RecordError(f"no record is of kind {code} with {count} parts")
     start = _HEAD.size + 8 * count
-    if start + sum(sizes) != len(payload):
-        raise RecordError(f"the parts of a {kind.name} record do not fill it")
-    parts = []
     least = PARTS[kind].start
-    for at, size in enumerate(sizes):
-        part = payload[start : start + size]
-        if at < least or size < BIG:
-            part = bytes(part)
+    lengths = [_SERIAL.size if size & _HANDED else size for size in sizes]
+    if start + sum(lengths) != len(payload):
+        raise RecordError(f"the parts of a {kind.name} record do not fill it")
+    parts: list[bytes] = []
+    for at, (size, length) in enumerate(zip(sizes, lengths, strict=True)):
+        part: object = payload[start : start + length]
+        if size & _HANDED:
+            if at < least:
+                raise RecordError(f"only buffers are handed over, not part {at} of {kind.name}")
+            (serial,) = _SERIAL.unpack(cast("bytes", part))
+            part = Handed(serial, size & ~_HANDED)
+        elif at < least or size < BIG:
+            part = bytes(cast("bytes", part))
         # A view is as good as bytes to whoever passes a buffer on.
         parts.append(cast("bytes", part))
-        start += size
+        start += length
     return Record(kind, number, (out, err), parts)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MEMORY_PATIENCE = 1.0
 """Seconds from an interrupt for memory to the end of the worker."""
+_LEEWAY = 1.02
+"""Times what was in use when a cell began, if that was too much already."""
 RUNAWAY = 1.5
 """How many times its limit it may use meanwhile."""
 
@@ -48,21 +50,27 @@ class Reading(NamedTuple):
 class Bounds:
     """The limits of one cell, and which of them it has passed."""
 
-    def __init__(self, limits: Limits, patience: float) -> None:
-        """Take the limits, and the seconds that a cell may go on after it was told of the time."""
+    def __init__(self, limits: Limits, patience: float, before: int = 0) -> None:
+        """Take the limits and what the interpreter had when the cell began, in bytes.
+
+        ``patience`` is how many seconds a cell may go on after it was told that its time is over.
+        """
         self._limits = limits
         self._patience = patience
         self._told: dict[Why, float] = {}  # ... and when
         self._peak = 0
+        # What is too much already was taken between cells, by a thread or a task. It is not this
+        # cell's doing, and to end the interpreter for it would cost the variables.
+        self._memory = max(limits.memory, int(_LEEWAY * before))
 
     def check(self, reading: Reading) -> Interrupt | End | None:
         """Say what follows from what was seen."""
         limits, told = self._limits, self._told
         self._peak = max(self._peak, reading.memory)
-        if limits.memory and reading.memory <= limits.memory:
+        if reading.memory <= self._memory:
             told.pop(Why.MEMORY, None)
         for why, passed in (
-            (Why.MEMORY, limits.memory and reading.memory > limits.memory),
+            (Why.MEMORY, limits.memory and reading.memory > self._memory),
             (Why.CPU, limits.cpu and reading.cpu > limits.cpu),
             (Why.WALL, limits.wall and reading.wall > limits.wall),
         ):
@@ -76,7 +84,7 @@ class Bounds:
     def _is_enough(self, why: Why, reading: Reading) -> bool:
         waited = reading.wall - self._told[why]
         if why is Why.MEMORY:
-            return waited > MEMORY_PATIENCE or reading.memory > RUNAWAY * self._limits.memory
+            return waited > MEMORY_PATIENCE or reading.memory > RUNAWAY * self._memory
         return waited > self._patience
 
     def _end(self, why: Why) -> End:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..shared.handover import Handover
     from ..shared.ledger import Ledger
     from ..shared.spool import Reader
     from .bounds import End
@@ -48,6 +49,8 @@ class Worker(NamedTuple):
     stderr: int
     ledger: Ledger
     spool: Reader
+    from_worker: Handover  # IOPub's
+    to_worker: Handover  # Shell's
     began: float = 0.0  # seconds of the monotonic clock
 
 

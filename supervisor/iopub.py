@@ -79,6 +79,7 @@ class _Pipes:
         """Close everything that was IOPub's."""
         for fd in (self.worker.records, self.worker.stdout, self.worker.stderr):
             os.close(fd)
+        self.worker.from_worker.close()
 
 
 class IOPub:
@@ -202,7 +203,7 @@ class IOPub:
         before = spool.taken
         try:
             for payload in payloads:
-                record = records.decode(payload)
+                record = records.taken(records.decode(payload), pipes.worker.from_worker)
                 if record.kind is Kind.SPOOLED:
                     self._take_text(pipes, record.number)
                 else:
@@ -240,10 +241,10 @@ class IOPub:
         now = time.monotonic()
         if text and not ended:
             self._look_at = now + INTERVAL
-        elif (self._look_at and now >= self._look_at) or ended:
+        elif text or (self._look_at and (ended or now >= self._look_at)):
             self._look_at = 0.0
             pipes.worker.ledger[Slot.SLEEPS] += 1
-            time.sleep(0)  # a system call, before which both processors have seen all this
+            os.getppid()  # a system call: what stands before it has been done when it returns
             spool = pipes.worker.spool
             if spool.is_sane and spool.end() != spool.taken:
                 self._look_at = now

@@ -45,7 +45,9 @@ class _Watch:
         self.worker = event.worker
         self.number = event.number
         self.began = event.began
-        self.bounds = bounds.Bounds(limits, patience)
+        ledger = event.worker.ledger
+        before = ledger[Slot.CELL_MEMORY] if ledger[Slot.CELL] == event.number else 0
+        self.bounds = bounds.Bounds(limits, patience, before)
         self.cpu: float | None = None  # of the family, when it was first looked at
         self.due = 0.0
         self.peak = 0

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _send: Callable[..., object] = _Socket.send
-_receive: Callable[..., bytes] = _Socket.recv
-_get: Callable[..., object] = _Socket.get
+_receive: Callable[..., zmq.Frame] = _Socket.recv
+# An option that is a member of an enumeration is looked up in it, each time.
+_SNDMORE, _NOBLOCK = int(zmq.SNDMORE), int(zmq.NOBLOCK)
 _BIG = 1 << 16  # bytes of a frame that is handed over instead of copied
 _BEFORE_BUFFERS = 7  # an identity, the delimiter, the signature and four dicts
 
@@ -26,21 +27,21 @@ def send(socket: zmq.Socket[bytes], frames: Sequence[bytes]) -> None:
     """Send frames as one message. Raises what ``Socket.send`` raises."""
     last = len(frames) - 1
     for at, frame in enumerate(frames):
-        flags = zmq.SNDMORE if at < last else 0
+        flags = _SNDMORE if at < last else 0
         _send(socket, frame, flags, len(frame) < _BIG)
 
 
 def receive(socket: zmq.Socket[bytes]) -> list[bytes] | None:
     """Give the frames of the next message; None if there is none now."""
     try:
-        frames = [_receive(socket, zmq.NOBLOCK)]
+        frame = _receive(socket, _NOBLOCK, False)
     except zmq.Again:
         return None
-    while _get(socket, zmq.RCVMORE):
-        if len(frames) < _BEFORE_BUFFERS:
-            frames.append(_receive(socket, 0))
-            continue
-        frame = socket.recv(copy=False)
-        # A view is as good as bytes to whoever passes a buffer on.
-        frames.append(frame.bytes if len(frame) < _BIG else cast("bytes", frame.buffer))
+    frames = [frame.bytes]
+    while frame.more:
+        frame = _receive(socket, 0, False)
+        if len(frames) < _BEFORE_BUFFERS or len(frame) < _BIG:
+            frames.append(frame.bytes)
+        else:  # a view is as good as bytes to whoever passes a buffer on
+            frames.append(cast("bytes", frame.buffer))
     return frames

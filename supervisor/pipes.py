@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ class Ends(NamedTuple):
     stderr: int
     ledger: int
     spool: int
+    handover: int
     crash: int
     worker: tuple[int, ...]
     """The worker's, in the order of ``worker.options.Descriptors``."""
@@ -38,14 +40,19 @@ def create(samples: int) -> Ends:
     stdout, for_stdout = _pipe()
     stderr, for_stderr = _pipe()
     block = ledger.create()
+    # Packets: a descriptor and its number come together or not at all.
+    handover, for_handover = (
+        end.detach() for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    )
     crash, for_crash = _pipe()
     os.set_blocking(crash, False)
     spooled = spool.create()
     for_samples = shared_samples.reader_of(samples)
     worker = (
-        for_requests, for_records, for_stdout, for_stderr, block, for_samples, spooled, for_crash
+        for_requests, for_records, for_stdout, for_stderr, block, for_samples, spooled,
+        for_handover, for_crash,
     )  # fmt: skip
-    return Ends(requests, records, stdout, stderr, block, spooled, crash, worker)
+    return Ends(requests, records, stdout, stderr, block, spooled, handover, crash, worker)
 
 
 def _pipe() -> tuple[int, int]:

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 from pathlib import Path
+from textwrap import wrap
 from typing import NamedTuple
 
 from ..shared import sizes
@@ -57,8 +58,11 @@ _CAUSES = {
 _CELL_FILE = re.compile(r'File "<ipython-input-(\d+)-[0-9a-f]*>"')
 _CELL_FRAME = r'File "<ipython-input-{count}-[0-9a-f]*>", line (\d{{1,9}})'
 _OURS = f'File "{Path(__file__).parent.parent / "worker"}{os.sep}'
+_FATAL = "Fatal Python error: "  # and the signal, which is told in other words
+_THREAD = re.compile(r"(?:Current thread|Thread) 0x[0-9a-f]+ ")
 _STACK_LIMIT = 60  # lines of the stack that are shown
 _NATIVE_LIMIT = 8  # lines of native stderr that are shown
+_WIDTH = 88  # characters of a line of our own words
 _NEAR = 0.7  # of the limit: near enough for one more allocation to pass it
 
 _RED, _BOLD, _DIM, _RESET = "\x1b[31m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
@@ -149,14 +153,16 @@ def _report(facts: Facts) -> Report:
         return _expected("KernelExited", "The interpreter has left, as the user asked with exit().")
     ename, cause = _cause(facts)
     line = _cell_line(facts)
-    lines = [f"{_RED}{_BOLD}{ename}{_RESET}: {cause}"]
+    lines = _headline(ename, cause)
     lines += _where(facts, line)
     lines += _section("Python stack, newest frame first", _stack(facts.stack))
     lines += _section(
         "last written to stderr" if facts.before_hello else "last written to stderr by native code",
         _tail(facts.native),
     )
-    lines += ["", _summary(facts), *_suspicion(facts), *_consequences(facts)]
+    lines += ["", *_summary(facts)]
+    for text in (*_suspicion(facts), *_consequences(facts)):
+        lines += wrap(text, _WIDTH)
     return Report(ename, cause, tuple(lines), exitcode=facts.exitcode, line=line, peak=facts.peak)
 
 
@@ -166,9 +172,10 @@ def gave_up(last: Report) -> Report:
         "The interpreter died three times running before it was ready, and is not started again. "
         f"The last time: {last.evalue}"
     )
+    cut = last.lines.index("") if "" in last.lines else len(last.lines)
     lines = (
-        f"{_RED}{_BOLD}{last.ename}{_RESET}: {evalue}",
-        *last.lines[1:],
+        *_headline(last.ename, evalue),
+        *last.lines[cut:],
         "Next: mend the cause, then restart the kernel.",
     )
     return last._replace(evalue=evalue, lines=lines, expected=True)
@@ -187,7 +194,13 @@ def where_stuck(stack: str, after: float, kill_after: float) -> str:
 
 
 def _expected(ename: str, evalue: str) -> Report:
-    return Report(ename, evalue, (f"{_RED}{_BOLD}{ename}{_RESET}: {evalue}",), expected=True)
+    return Report(ename, evalue, tuple(_headline(ename, evalue)), expected=True)
+
+
+def _headline(ename: str, evalue: str) -> list[str]:
+    """Begin a report. Frontends break long lines in the middle of a word, so they are wrapped."""
+    first, *others = wrap(f"{ename}: {evalue}", _WIDTH)
+    return [first.replace(ename, f"{_RED}{ename}{_RESET}", 1), *others]
 
 
 def _cause(facts: Facts) -> tuple[str, str]:
@@ -230,8 +243,11 @@ def _stack(stack: str) -> list[str]:
     """Shorten what faulthandler wrote: no list of modules, and no frames that called the cell."""
     text = _CELL_FILE.sub(r"Cell In[\1]", stack.partition("\nExtension modules:")[0].strip())
     lines: list[str] = []
-    for thread in text.split("\n\n") if text else []:
+    threads = [thread for thread in text.split("\n\n") if not thread.startswith(_FATAL)]
+    for thread in threads if text else []:
         frames = thread.split("\n")
+        if len(threads) == 1 and len(frames) > 1 and _THREAD.match(frames[0]):
+            del frames[0]  # there is no other that it could be taken for
         cells = [at for at, frame in enumerate(frames) if "Cell In[" in frame]
         shown = frames[: cells[-1] + 1] if cells else frames
         lines += ["", *(frame for frame in shown if _OURS not in frame)]
@@ -245,13 +261,11 @@ def _tail(native: str) -> list[str]:
     return native.rstrip("\n").split("\n")[-_NATIVE_LIMIT:] if native.strip() else []
 
 
-def _summary(facts: Facts) -> str:
+def _summary(facts: Facts) -> list[str]:
     peak = f", after using up to {sizes.show(facts.peak)} of memory" if facts.peak else ""
     limit = f" (its limit is {sizes.show(facts.limit)})" if peak and facts.limit else ""
-    return (
-        f"{_DIM}The interpreter (pid {facts.pid}) ended with {_exit(facts.exitcode)}{peak}{limit}."
-        f"{_RESET}"
-    )
+    text = f"The interpreter (pid {facts.pid}) ended with {_exit(facts.exitcode)}{peak}{limit}."
+    return [f"{_DIM}{line}{_RESET}" for line in wrap(text, _WIDTH)]
 
 
 def _suspicion(facts: Facts) -> list[str]:

@@ -147,6 +147,7 @@ class Shell:
         worker = self._worker
         if worker is not None and worker.generation == generation:
             os.close(worker.requests)
+            worker.to_worker.close()
             if worker.requests in self._poller:
                 self._poller.unregister(worker.requests)
             self._worker = None
@@ -308,7 +309,10 @@ class Shell:
         )  # fmt: skip
 
     def _send(self, kind: Kind, number: int, *parts: bytes) -> None:
-        self._outgoing.extend(map(memoryview, records.encode(kind, number, parts)))
+        if self._worker is None:
+            return  # it has gone meanwhile, and with it whatever waits for this
+        given = records.hand_over(kind, parts, self._worker.to_worker)
+        self._outgoing.extend(map(memoryview, records.encode(kind, number, given)))
         self._write()
 
     def _write(self) -> None:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 BUSY = dumps({"execution_state": "busy"})
 IDLE = dumps({"execution_state": "idle"})
 STARTING = dumps({"execution_state": "starting"})
+ABORTED = dumps({"status": "aborted"})
 
 NATIVE_TAIL = 2000  # characters of what the worker wrote to stderr, for a post-mortem
 
@@ -106,8 +107,8 @@ class Transcript:
 
     def abort(self, event: Abort) -> list[Action]:
         """Answer a queued execute_request that will not be run (G11, G21)."""
-        content = {"status": "aborted", "execution_count": self._execution_count}
-        return self.answer(Answer(event.request, "execute_reply", dumps(content)))
+        # No execution_count: frontends would show the cell as one that has run.
+        return self.answer(Answer(event.request, "execute_reply", ABORTED))
 
     def refuse(self, event: Refuse) -> list[Action]:
         """Answer a request for which there is no worker (G25)."""

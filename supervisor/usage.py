@@ -18,7 +18,7 @@ class Status(NamedTuple):
     """starting, idle, busy, none, broken, restarting or stopping."""
     generation: int
     worker: Worker | None
-    deaths: dict[str, int]
+    deaths: dict[str, int] = {}  # noqa: RUF012 - never changed
     """How many workers have ended, by the name of the error that told it."""
     ok: int = 0
     failed: int = 0

@@ -141,6 +141,7 @@ class WorkerProcess:
         self._buried = True
         if not self._offered:
             os.close(self.worker.requests)
+            self.worker.to_worker.close()
         os.close(self._crash)
         os.close(self.worker.pidfd)
         return facts

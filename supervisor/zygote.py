@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..shared import samples
+from ..shared.handover import Handover
 from ..shared.ledger import Ledger
 from ..shared.spool import Reader
 from ..worker.zygote import ORDER, REAP, START
@@ -78,10 +79,12 @@ class Zygote:
         ledger = Ledger(ends.ledger)
         worker = Worker(
             generation, pid, fds[0], ends.requests, ends.records, ends.stdout, ends.stderr,
-            ledger, Reader(ends.spool, ledger), time.monotonic(),
+            ledger, Reader(ends.spool, ledger), Handover(ends.handover), Handover(ends.handover),
+            time.monotonic(),
         )  # fmt: skip
         os.close(ends.ledger)
         os.close(ends.spool)
+        os.close(ends.handover)
         os.set_blocking(worker.requests, False)
         return worker, ends.crash
 

@@ -8,6 +8,12 @@ from pathlib import Path
 
 import pytest
 from frontend import Frontend, environment
+from hypothesis import HealthCheck, settings
+
+if settings.get_current_profile_name() == "default":  # on CI hypothesis chooses another by itself
+    # How long it takes says something about the machine, and nothing about the code.
+    settings.register_profile("slow", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+    settings.load_profile("slow")
 
 
 class _Shared:

@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 import zmq
+from bulkhead_kernel.supervisor import multipart
 
 NAMES = {zmq.XPUB: "iopub", zmq.ROUTER: "router"}
 
@@ -25,20 +26,19 @@ def handed(path):
 def watch(path):
     """Note every message from now on."""
     lock = threading.Lock()
-    send = zmq.Socket.send_multipart
+    send = multipart.send
     file = Path(path).open("a", buffering=1)  # noqa: SIM115 - for the life of the process
 
-    def send_and_note(self, frames, *args, **keys):
+    def send_and_note(socket, frames):
         with lock:
-            result = send(self, frames, *args, **keys)
+            send(socket, frames)
             at = list(frames).index(b"<IDS|MSG>")
             header, parent, _, content = map(json.loads, frames[at + 2 : at + 6])
             said = content.get("execution_state") or content.get("text") or content.get("prompt")
-            line = [NAMES[self.type], header["msg_type"], parent.get("msg_id"), said]
+            line = [NAMES[socket.type], header["msg_type"], parent.get("msg_id"), said]
             file.write(json.dumps(line) + "\n")
-        return result
 
-    zmq.Socket.send_multipart = send_and_note
+    multipart.send = send_and_note
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from bulkhead_kernel.supervisor.wire import Message
 
 CRASH = Facts(exitcode=-9, pid=123)
 STOPPING = Facts(stopping=True)
-_REPORT = re.compile(r"\x1b\[31m\x1b\[1m(Kernel\w+)\x1b\[0m: ")
+_REPORT = re.compile(r"\x1b\[31m(Kernel\w+)\x1b\[0m: ")
 
 
 def message(msg_id, msg_type="execute_request", content=b"{}", buffers=()):

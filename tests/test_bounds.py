@@ -29,8 +29,8 @@ limits = st.builds(
 )
 
 
-def verdicts(limits, *readings, patience=PATIENCE):
-    bounds = Bounds(limits, patience)
+def verdicts(limits, *readings, patience=PATIENCE, before=0):
+    bounds = Bounds(limits, patience, before)
     return [bounds.check(Reading(*reading)) for reading in readings]
 
 
@@ -66,6 +66,14 @@ class TestMemory:
             Interrupt(Why.MEMORY),
             None,
         ]
+
+    def test_a_cell_is_not_to_blame_for_what_was_there_before(self):
+        """G39: a thread took too much between two cells; the next cell may take no more."""
+        before = 2 * LIMIT
+        readings = (1, 0, before), (9, 0, before), (10, 0, before + LIMIT // 2)
+        assert verdicts(Limits(LIMIT), *readings, before=before) == [
+            None, None, Interrupt(Why.MEMORY),
+        ]  # fmt: skip
 
     def test_a_runaway_gets_no_while(self):
         """G39: the server is never the victim of patience."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from frontend import Gate
 
@@ -104,6 +106,31 @@ class TestFromTheClient:
             parent = frontend.send("shell", msg_type, {"comm_id": "nobody", "data": {}})
             frontend.recv_busy(parent)
             frontend.recv_idle(parent)
+
+    def test_big_buffers_come_back_as_they_went(self, frontend):
+        """G1, G13: beside the pipe, and in their place all the same."""
+        opened(frontend, "c")
+        buffers = [os.urandom(3 << 20), b"small", os.urandom(1 << 20), b""]
+        parent = frontend.send(
+            "shell", "comm_msg", {"comm_id": "c", "data": 1}, buffers=buffers,
+        )  # fmt: skip
+        frontend.recv_busy(parent)
+        message = frontend.recv("iopub", "comm_msg", parent)
+        assert message.buffers == buffers
+        frontend.recv_idle(parent)
+
+    def test_a_big_buffer_survives_its_sender(self, fresh):
+        """G18: what was sent before a death is published, also what is not on the pipe."""
+        code = (
+            "from comm import create_comm; import os; "
+            "create_comm(target_name='t', data={}, buffers=[b'12345678' * (1 << 20)]); os._exit(3)"
+        )
+        parent = fresh.execute(code)
+        fresh.recv_begin(parent)
+        message = fresh.recv("iopub", "comm_open", parent)
+        assert message.buffers == [b"12345678" * (1 << 20)]
+        fresh.recv_crash(parent)
+        fresh.recv_closed_comms([message.content["comm_id"]])
 
     def test_comm_info_is_right_at_once_after_the_client_s_close(self, frontend):
         """G14: a comm that its client has closed is never listed, also while a cell runs."""

@@ -49,6 +49,11 @@ def told(**facts):
     return report(Facts(**{"exitcode": -11, "pid": 123} | facts))
 
 
+def flat(text):
+    """Give a text without its line breaks."""
+    return " ".join(text.split())
+
+
 class TestTheName:
     @pytest.mark.parametrize("signum", sorted(signal.Signals))
     def test_of_every_signal_is_its_own(self, signum):
@@ -93,13 +98,18 @@ class TestTheText:
     def test_begins_with_name_and_reason(self):
         """G19: the first line is what a client shows without opening the traceback."""
         it = told()
-        assert it.plain.startswith(f"{it.ename}: {it.evalue}\n")
+        assert flat(it.plain).startswith(f"{it.ename}: {it.evalue} ")
+        assert it.plain.startswith(f"{it.ename}: ")
+
+    def test_breaks_its_lines_between_words(self):
+        """G19: JupyterLab breaks a long line anywhere."""
+        assert max(map(len, told(code="x = 1", limit=1 << 30, peak=1 << 30).plain.split("\n"))) < 90
 
     def test_ends_with_what_is_lost_and_what_to_do(self):
         """G19: consequences and the next step, in words."""
-        assert told(code="x = 1").plain.endswith(
+        assert flat(told(code="x = 1").plain).endswith(
             "Its variables are gone. What was printed is all here, and a new interpreter takes "
-            "over.\nNext: run the cells above this one again, and change this one first."
+            "over. Next: run the cells above this one again, and change this one first."
         )
         assert told().plain.endswith("Next: run the cells that made the variables you need again.")
 
@@ -117,7 +127,7 @@ class TestTheText:
     def test_shows_the_stack_down_to_the_cell(self):
         """G18: what faulthandler wrote is told, without what called the cell."""
         plain = told(stack=STACK, code=CODE, execution_count=3).plain
-        assert "Fatal Python error: Segmentation fault" in plain
+        assert "Fatal Python error" not in plain  # it is told in other words
         assert "line 519 in string_at\n  Cell In[3], line 2 in crash\n" in plain
         assert "line 324 in wait" in plain
         assert "run_code" not in plain
@@ -145,8 +155,8 @@ class TestTheText:
 
     def test_tells_how_much_memory_it_had(self):
         """G19: the peak is the first thing to look at after a kill."""
-        assert "after using up to 300 MiB of memory" in told(peak=300 << 20).plain
-        assert "after using up to 3.5 GiB of memory" in told(peak=7 << 29).plain
+        assert "after using up to 300 MiB of memory" in flat(told(peak=300 << 20).plain)
+        assert "after using up to 3.5 GiB of memory" in flat(told(peak=7 << 29).plain)
         assert "memory" not in told(exitcode=-11).plain.split("ended with")[1].split("\n")[0]
 
     def test_counts_the_cells_that_will_not_be_run(self):

@@ -562,16 +562,15 @@ class World:
 _ATOMS = {str, bytes, int, bool, type(None), frozenset, Kind, State, Written}
 _EVENTS = {one for one in vars(events).values() if hasattr(one, "_fields")}
 _STATELESS = {FunctionType, World, type}
+_SEQUENCES = {list, tuple, deque}
 
 
 def _frozen(value, now, known):
     """Give a hashable copy of a state; of moments only whether they are past, now or to come."""
     kind = type(value)
-    if kind in _ATOMS:
-        return value
-    if kind in _EVENTS:
-        return kind.__name__, value  # a tuple equals one of another kind
-    if kind is list or kind is tuple or kind is deque:
+    if kind in _ATOMS or kind in _EVENTS:  # a tuple of one kind equals one of another
+        return value if kind in _ATOMS else (kind.__name__, value)
+    if kind in _SEQUENCES:
         return tuple([_frozen(one, now, known) for one in value])
     if kind is dict:
         return tuple([(key, _frozen(one, now, known)) for key, one in value.items()])

@@ -57,7 +57,7 @@ class Allocation:
             data, threads = _data_and_threads()
             limit = self._limit + threads * _thread()
             if data > limit * _NEAR:
-                # A cell that fills the holes again passes the limit by as much: the supervisor sees.
+                # Who fills the holes again passes the limit by as much: the supervisor sees that.
                 limit += heap.give_back()
             self._held = max(limit, min(data, limit) + _SPARE, data + _LITTLE)
             self._set(self._held)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..shared.frames import Buffer
+    from ..shared.handover import Handover
     from ..shared.ledger import Ledger
     from ..shared.records import Record
     from ..shared.spool import Writer
@@ -48,6 +49,7 @@ _IOV = 512  # buffers in one system call; the limit is 1024 on the systems we kn
 _READ = 1 << 16  # more at a time would be memory fresh from the system, each time
 _ioctl, _FIONREAD = fcntl.ioctl, termios.FIONREAD
 _SLEEPS = int(Slot.SLEEPS)
+_getpid = os.getpid
 
 
 def _flusher(captured: int) -> Callable[[], None]:
@@ -129,6 +131,7 @@ class Sender:
         captured: tuple[int, int],
         ledger: Ledger,
         spool: Writer,
+        handover: Handover,
         interrupts: Interrupts,
     ) -> None:
         """Take the pipe, and descriptors of our own of the pipes behind descriptors 1 and 2.
@@ -145,6 +148,7 @@ class Sender:
         self._writing = False
         self._waiting_items: deque[_Item] = deque()
         self._spool = spool
+        self._handover = handover
         self._marked = 0  # how far text was spooled when the newest record was written
         self._last: tuple[Kind, int] | None = None  # stream and request of text without its newline
         self._marks = (0, 0)
@@ -165,16 +169,21 @@ class Sender:
         self._send(kind, number, parts)
         self._interrupts.deliver()
 
-    def print(self, kind: Kind, number: int, text: bytes) -> None:
-        """Send text: a record like any other, but by way of the spool where it can be."""
+    def print(self, kind: Kind, number: int, text: bytes) -> bool:
+        """Send text: a record like any other, but by way of the spool where it can be.
+
+        Gives False, and does nothing, in a forked child.
+        """
         __tracebackhide__ = True
+        if _getpid() != self._pid:
+            return False
         self._print(kind, number, text)
-        self._interrupts.deliver()
+        if self._interrupts.remembered:
+            self._interrupts.deliver()
+        return True
 
     @protected
     def _print(self, kind: Kind, number: int, text: bytes) -> None:
-        if os.getpid() != self._pid:
-            return
         with self._lock:
             if self._writing or self._held or self._frame or len(text) > LONGEST:
                 self._send(kind, number, (text,))
@@ -229,6 +238,7 @@ class Sender:
         fds, self._fds = self._fds, ()
         for fd in fds:
             os.close(fd)
+        self._handover.close()
 
     @protected
     def _send(self, kind: Kind, number: int, parts: Sequence[Buffer]) -> None:
@@ -285,7 +295,8 @@ class Sender:
             pieces += records.encode(Kind.SPOOLED, spooled)
         for item in items:
             if item.kind is not Kind.SPOOLED:
-                pieces += records.encode(item.kind, item.number, item.parts, marks)
+                parts = records.hand_over(item.kind, item.parts, self._handover)
+                pieces += records.encode(item.kind, item.number, parts, marks)
         return _Frame(items, pieces, spooled)
 
     def _waiting(self) -> tuple[int, int]:
@@ -301,8 +312,9 @@ class Sender:
 class Receiver:
     """Read records from the supervisor."""
 
-    def __init__(self, fd: int, interrupts: Interrupts) -> None:
+    def __init__(self, fd: int, handover: Handover, interrupts: Interrupts) -> None:
         os.set_blocking(fd, False)
+        self._handover = handover
         self._fd = fd
         self._fds: tuple[int, ...] = (fd,)  # to be closed
         self._interrupts = interrupts
@@ -321,7 +333,9 @@ class Receiver:
         if not self._records and not self.ended:
             self._read()
             self._interrupts.deliver()
-        return self._records.popleft() if self._records else None
+        if not self._records:
+            return None
+        return records.taken(self._records.popleft(), self._handover)
 
     def wait(self) -> Record | None:
         """Wait for a record; None if none will come. Interrupts are raised while it waits."""
@@ -335,6 +349,7 @@ class Receiver:
         fds, self._fds = self._fds, ()
         for fd in fds:
             os.close(fd)
+        self._handover.close()
 
     @protected
     def _read(self) -> None:

@@ -69,7 +69,7 @@ class Comms:
     def _message(self, request: Request) -> None:
         (comm_id,) = _names(request, "comm_id")
         if comm_id not in self.manager.comms:
-            self._publisher.log("warning", f"a message for comm {comm_id}, which is not open")
+            self._publisher.log("debug", f"a message for comm {comm_id}, which is not open")
             return
         self.manager.comm_msg(None, None, request.message())
 

@@ -97,7 +97,7 @@ class Interrupts:
         self._number = 0  # of the request whose code may run now
         self._seen = 0  # of the supervisor's interrupts
         self._latency = 0  # microseconds, added up; the ledger's copy may be spoilt
-        self._remembered = False
+        self.remembered = False
         self._why = Why.USER  # of the newest interrupt
         self._task: asyncio.Task[Any] | None = None
         self.waiting = False
@@ -131,7 +131,7 @@ class Interrupts:
 
     def call(self, number: int, coroutine: Coroutine[Any, Any, T], context: Context) -> T:
         """Run user code. Raises ``error()`` if the request was interrupted outside of it."""
-        self._remembered = self.cancelled = False
+        self.remembered = self.cancelled = False
         # The task first: an interrupt while it is made would leave it to the garbage collector.
         self._task = self._loop.create_task(coroutine, context=context)
         self._number = number
@@ -152,7 +152,7 @@ class Interrupts:
     def finish(self) -> None:
         """Clean up after ``call``, from outside of it: what is done here is never interrupted."""
         self._number = 0
-        self._remembered = False
+        self.remembered = False
         task, self._task = self._task, None
         if task is not None and not task.done():
             # The interrupt left the loop through another callback; the cell's task goes with it.
@@ -161,7 +161,7 @@ class Interrupts:
             self._let_it_end(task)
         if task is not None and task.done() and not task.cancelled():
             task.exception()  # it was told, or is the interrupt: asyncio need not complain
-        if signal.getsignal(signal.SIGINT) != self._handle:
+        if _get_handler(signal.SIGINT) != self._handle:
             self.install()
 
     def _let_it_end(self, task: asyncio.Task[Any]) -> None:
@@ -193,8 +193,8 @@ class Interrupts:
     def deliver(self) -> None:
         """Raise an interrupt that came while a protected function ran."""
         __tracebackhide__ = True
-        if self._remembered and threading.get_ident() == self._main:
-            self._remembered = False
+        if self.remembered and threading.get_ident() == self._main:
+            self.remembered = False
             raise self.error()
 
     def error(self) -> BaseException:
@@ -228,7 +228,7 @@ class Interrupts:
             return
         self._why = why
         if frame is not None and frame.f_code in _fragile:
-            self._remembered = self._beneath_call(frame)
+            self.remembered = self._beneath_call(frame)
             return
         callee: FrameType | None = None
         passed: set[CodeType] = set()
@@ -236,7 +236,7 @@ class Interrupts:
         while frame is not None:
             code = frame.f_code
             if code in _protected or _deferring.get(code, code) not in passed | {code}:
-                self._remembered = self._beneath_call(frame)
+                self.remembered = self._beneath_call(frame)
                 return
             if code is _CALLBACK:
                 in_callback = _is_user_s(callee)
@@ -271,10 +271,10 @@ class Interrupts:
         if task is None or task.done():
             return
         # The loop may be about to take the task's first step, which for most cells is the only one.
-        self._remembered = True
+        self.remembered = True
 
         def cancel() -> None:
-            self._remembered = False
+            self.remembered = False
             self.cancelled = task.cancel()
 
         # Threadsafe wakes the loop, which goes on waiting after the handler has returned.

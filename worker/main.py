@@ -12,6 +12,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from ..shared.handover import Handover
 from ..shared.ledger import Ledger
 from ..shared.samples import Reader
 from ..shared.spool import Writer
@@ -50,8 +51,10 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     interrupts.watch_handlers()
     captured = descriptors.stdout, descriptors.stderr
     spool = Writer(descriptors.spool, ledger)
-    sender = Sender(descriptors.records, captured, ledger, spool, interrupts)
-    receiver = Receiver(descriptors.requests, interrupts)
+    given, taken = Handover(descriptors.handover), Handover(descriptors.handover)
+    sender = Sender(descriptors.records, captured, ledger, spool, given, interrupts)
+    receiver = Receiver(descriptors.requests, taken, interrupts)
+    os.close(descriptors.handover)
     os.close(descriptors.ledger)
     allocation = Allocation(options.limits.memory)
     meter = Meter(ledger) if options.measure else None

@@ -30,4 +30,5 @@ class Descriptors(NamedTuple):
     ledger: int
     samples: int
     spool: int
+    handover: int
     crash: int

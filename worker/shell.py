@@ -186,6 +186,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         if isinstance(error, MemoryError):
             self.allocation.explain(error)
         trace = _without_ours(trace)
+        error.__traceback__ = trace  # IPython formats it once more, for its history
         if isinstance(error, BaseExceptionGroup):
             # IPython prints a group on stderr; clients show as an error what comes as one.
             lines = traceback.format_exception(type(error), error, trace)

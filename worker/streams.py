@@ -31,7 +31,7 @@ class Stream(io.TextIOBase):
         self._fd = fd
         self._kind = Kind.STDOUT if name == "stdout" else Kind.STDERR
         self._sender = sender
-        self._current = current
+        self._print, self._get_request = sender.print, current.get
         # Bytes go to the descriptor, which is captured: they stand where they were written.
         self.buffer = io.FileIO(fd, "w", closefd=False)
 
@@ -45,9 +45,7 @@ class Stream(io.TextIOBase):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if text:
             data = text.encode("utf-8", "surrogatepass")
-            if self._sender.is_ours():
-                self._sender.print(self._kind, self._current.get().number, data)
-            else:
+            if not self._print(self._kind, self._get_request().number, data):
                 _write_all(self._fd, data)
         return len(text)
 

@@ -11,7 +11,6 @@ POLL = re.compile("/kernel_usage/get_usage/")
 pytestmark = pytest.mark.parametrize("app", ["lab"])  # Notebook has no such panel
 
 
-@pytest.mark.xfail(reason="usage_request is not answered yet (G36)", run=False)
 def test_panel_shows_usage_while_a_cell_runs(open_notebook):
     """The panel has the numbers of a busy kernel, which the status bar still calls busy (G36)."""
     window = open_notebook("print('begun')\nwhile True: pass")

@@ -1,0 +1,108 @@
+"""Printed text in shared memory: all of it, in order, and nothing else is believed."""
+
+import os
+from itertools import pairwise
+
+import pytest
+from bulkhead_kernel.shared import ledger as ledgers
+from bulkhead_kernel.shared import spool
+from bulkhead_kernel.shared.ledger import Ledger, Slot
+from bulkhead_kernel.shared.records import Kind, RecordError
+from hypothesis import given
+from hypothesis import strategies as st
+
+TEXTS = st.tuples(
+    st.sampled_from([Kind.STDOUT, Kind.STDERR]),
+    st.integers(0, 3),
+    st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    st.binary(min_size=1, max_size=spool.LONGEST),
+)
+
+
+class Both:
+    """The two ends of one spool, which begins somewhere."""
+
+    def __init__(self, start=0):
+        fd, block = ledgers.create(), spool.create()
+        self.ledger = Ledger(fd)
+        self.ledger[Slot.SPOOLED] = self.ledger[Slot.TAKEN] = start
+        self.reader = spool.Reader(block, Ledger(fd))
+        self.reader._taken = start
+        self.writer = spool.Writer(block, Ledger(fd))
+        os.close(fd)
+
+    def take(self):
+        return list(self.reader.take(self.reader.end()))
+
+
+def joined(entries):
+    """Join neighbours that differ in their text only."""
+    out = []
+    for *head, text in entries:
+        if out and out[-1][0] == head:
+            out[-1][1] += text
+        else:
+            out.append([head, text])
+    return [(*head, text) for head, text in out]
+
+
+def told(taken):
+    return [(each.kind, each.number, each.marks, each.parts[0]) for each in taken]
+
+
+@given(st.integers(0, 3 * spool.SIZE), st.lists(st.lists(TEXTS, max_size=6), max_size=6))
+def test_what_is_spooled_is_taken(start, rounds):
+    """G1, G18: wherever in the ring it stands, and however often somebody looks."""
+    both = Both(start)
+    for entries in rounds:
+        fitting = [entry for entry in entries if both.writer.append(*entry)]
+        assert told(both.take()) == joined(fitting)
+        assert both.reader.taken == both.reader.end()
+
+
+def test_a_full_spool_takes_no_more():
+    """G1: what was said is never overwritten; what does not fit goes another way."""
+    both = Both(12345)
+    text = b"x" * spool.LONGEST
+    count = 0
+    while both.writer.append(Kind.STDOUT, 1, (0, 0), text):
+        count += 1
+    assert 6 <= count < spool.SIZE // spool.LONGEST + 1
+    assert told(both.take()) == [(Kind.STDOUT, 1, (0, 0), text * count)]
+    assert both.writer.append(Kind.STDOUT, 1, (0, 0), text)
+
+
+def test_text_up_to_a_mark_is_taken_up_to_there():
+    """G1: a record stands between two texts."""
+    both = Both()
+    ends = [both.reader.end()]
+    for letter in "abc":
+        both.writer.append(Kind.STDOUT, 1, (0, 0), letter.encode())
+        ends.append(both.reader.end())
+    pieces = [told(both.reader.take(end)) for _, end in pairwise(ends)]
+    assert [text for ((*_, text),) in pieces] == [b"a", b"b", b"c"]
+    assert list(both.reader.take(ends[1])) == []  # a mark that was passed already
+
+
+@given(st.binary(max_size=300))
+def test_foreign_bytes_are_text_or_an_error(data):
+    """G26: native code of the user's can run wild over the spool; reading it is total."""
+    both = Both()
+    both.writer._map[: len(data)] = data
+    both.ledger[Slot.SPOOLED] = len(data)
+    try:
+        taken = both.take()
+    except RecordError:
+        assert not both.reader.is_sane
+    else:
+        assert all(each.kind in (Kind.STDOUT, Kind.STDERR) for each in taken)
+
+
+@pytest.mark.parametrize("end", [spool.SIZE + 1, 1 << 63])
+def test_a_count_beyond_belief(end):
+    """G26: more than there is room for was not spooled."""
+    both = Both()
+    both.ledger[Slot.SPOOLED] = end
+    with pytest.raises(RecordError):
+        both.take()
+    assert not both.reader.is_sane
