@@ -1,14 +1,14 @@
 """Control: the control socket, and every decision about the worker's life.
 
 It runs in the supervisor's main thread, where Python delivers signals. What it decides follows from
-the table in ``lifecycle``; deadlines are named here, and none of them makes an order.
+the table in ``lifecycle``; no deadline makes an order.
 """
 
 from __future__ import annotations
 
 import logging
 import signal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
@@ -19,7 +19,7 @@ from .events import FOR_THE_WORKER, Request
 from .interruption import Interruption
 from .kernel_info import kernel_info
 from .lifecycle import MAX_STILLBORN, Do, Event, Lifecycle, State
-from .post_mortem import RESTARTED, STOPPED, Ended, Facts, Report, gave_up, report
+from .post_mortem import RESTARTED, STOPPED, Ended, Facts, Report, exit_status, gave_up, report
 from .tally import Tally
 from .timers import Timers
 from .wire import dumps, parse
@@ -28,6 +28,7 @@ from .worker_process import WorkerProcess
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .deadlines import Deadlines
     from .events import ToControl
     from .inboxes import Inboxes
     from .policy import Policy
@@ -38,22 +39,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AT_ONCE = 64  # messages
-EXIT_CRASHED = 70  # where the worker's own exit code was 0
-
-
-class Deadlines(NamedTuple):
-    """How long Control waits for a worker, in seconds."""
-
-    hello: float = 60.0
-    """From the order for a worker to its hello: start-up files may take a while."""
-    closed: float = 1.0
-    """From the end of a worker's pipe to the end of its process."""
-    leave: float = 0.7
-    """From the request to leave to SIGTERM: time for exit handlers."""
-    goodbye: float = 5.0
-    """From the user's exit() to SIGTERM."""
-    term: float = 0.4
-    """From SIGTERM to SIGKILL."""
 
 
 class Control:
@@ -273,7 +258,7 @@ class Control:
             log.warning("%s", told.plain)
             crash_log.write(told, self._facts.pid)
             if self._policy.exit_on_crash:
-                self.exit_status = _exit_status(told.exitcode)
+                self.exit_status = exit_status(told.exitcode)
                 self._do(self._life.take(Event.STOP))
         self._do(self._life.take(Event.BURIED))
 
@@ -413,8 +398,3 @@ class Control:
         if fd is not None and fd in ready and self._provisioner.heard():
             log.info("the provisioner is gone; a restart ends this process")
             self._poller.unregister(fd)
-
-
-def _exit_status(exitcode: int) -> int:
-    """Give the status with which a shell would tell of such an end; never success."""
-    return 128 - exitcode if exitcode < 0 else exitcode or EXIT_CRASHED

@@ -14,7 +14,7 @@ from ..shared.samples import Writer
 from . import connection as connections
 from . import events
 from . import sockets as bound
-from .control import Control, Deadlines
+from .control import Control
 from .heartbeat import Heartbeat
 from .inboxes import Inboxes
 from .iopub import IOPub
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .connection import Connection
+    from .deadlines import Deadlines
     from .metrics import Server
     from .policy import Policy
     from .provisioner import Provisioner

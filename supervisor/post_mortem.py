@@ -63,6 +63,7 @@ _THREAD = re.compile(r"(?:Current thread|Thread) 0x[0-9a-f]+ ")
 _STACK_LIMIT = 60  # lines of the stack that are shown
 _NATIVE_LIMIT = 8  # lines of native stderr that are shown
 _WIDTH = 88  # characters of a line of our own words
+EXIT_CRASHED = 70  # where the worker's own exit code was 0
 _NEAR = 0.7  # of the limit: near enough for one more allocation to pass it
 
 _RED, _BOLD, _DIM, _RESET = "\x1b[31m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
@@ -179,6 +180,11 @@ def gave_up(last: Report) -> Report:
         "Next: mend the cause, then restart the kernel.",
     )
     return last._replace(evalue=evalue, lines=lines, expected=True)
+
+
+def exit_status(exitcode: int) -> int:
+    """Give the status with which a shell would tell of such an end; never success."""
+    return 128 - exitcode if exitcode < 0 else exitcode or EXIT_CRASHED
 
 
 def where_stuck(stack: str, after: float, kill_after: float) -> str:

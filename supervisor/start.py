@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import connection, handshake, kernel
-from .control import Deadlines
+from .deadlines import Deadlines
 from .errors import (
     ConnectionFileError,
     MetricsError,

@@ -220,9 +220,9 @@ class TestANewProcess:
     def test_when_it_is_to_be_killed(self, managed):
         """`now` is a kill, and a kill is a kill: of the supervisor and of all that is below it."""
         kernel = managed()
-        family = [kernel.pid, *(p.pid for p in psutil.Process(kernel.pid).children(recursive=True))]
-        assert len(family) >= 3
         kernel.execute("left = 1")
+        family = [kernel.pid, *(p.pid for p in psutil.Process(kernel.pid).children(recursive=True))]
+        assert len(family) == 3
         kernel.manager.restart_kernel(now=True)
         assert all(wait_gone(pid, DEADLINE) for pid in family)
         assert kernel.pid not in family
