@@ -292,6 +292,8 @@ class IOPub:
                     self._perform(transcript.refuse(event))
                 case events.Remark():
                     self._perform(transcript.remark(event))
+                case events.DebugEvent():
+                    self._perform(transcript.debug_event(event))
                 case events.CommInfo():
                     self._perform(transcript.comm_info(event))
                 case events.CommClosed():

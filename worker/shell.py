@@ -23,6 +23,7 @@ from .display import WorkerDisplayHook, WorkerDisplayPublisher
 from .history import WorkerHistoryManager
 from .interrupts import defer_between, fragile, protected
 from .magics import KernelMagics
+from .naming import Compiler
 from .resources import ResourceMagics, show_cell
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ FIGURES = "module://matplotlib_inline.backend_inline"
 class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     """An InteractiveShell whose output goes to the supervisor."""
 
+    compiler_class = Type(Compiler)
     displayhook_class = Type(WorkerDisplayHook)
     display_pub_class = Type(WorkerDisplayPublisher)
     readline_use = CBool(False)
@@ -226,7 +228,7 @@ def _without_ours(trace: TracebackType | None) -> TracebackType | None:
     while trace is not None:
         entries.append(trace)
         trace = trace.tb_next
-    while len(entries) > 1 and entries[-1].tb_frame.f_globals.get("__package__") == __package__:
+    while len(entries) > 1 and _is_ours(entries[-1].tb_frame.f_globals):
         entries.pop()
     shortened = None
     for entry in reversed(entries):
@@ -234,3 +236,12 @@ def _without_ours(trace: TracebackType | None) -> TracebackType | None:
         line = entry.tb_lineno or entry.tb_frame.f_code.co_firstlineno
         shortened = TracebackType(shortened, entry.tb_frame, entry.tb_lasti, line)
     return shortened
+
+
+def _is_ours(module: dict[str, Any]) -> bool:
+    """Tell whether a module is the worker's, or of the debugger, in which a cell was stopped."""
+    name = str(module.get("__name__", ""))
+    return module.get("__package__") == __package__ or name.startswith(_DEBUGGER)
+
+
+_DEBUGGER = "pydevd", "_pydevd_", "_pydev_", "debugpy."
