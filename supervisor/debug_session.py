@@ -268,7 +268,7 @@ class Session:
         return answers
 
     def let_go(self) -> list[Action]:
-        """Let what stands at a breakpoint go on: it was interrupted, and debugpy has not noticed."""
+        """Let what was interrupted at a breakpoint go on: debugpy has not noticed."""
         if not self.is_stopped:
             return []
         go = {"command": "continue", "arguments": {"threadId": "*"}}
@@ -313,7 +313,7 @@ class Session:
             if body.get("allThreadsContinued"):
                 self._stopped.clear()
             else:
-                self._stopped.discard(thread)  # type: ignore[arg-type] # whatever it is
+                self._stopped.discard(thread)  # whatever it is
             return [*before, Tell(told)]
         if name == "thread" and body.get("reason") == "exited" and isinstance(thread, int):
             self._stopped.discard(thread)
@@ -390,9 +390,7 @@ class Session:
 
     def starts(self, request: Request) -> bool:
         """Tell whether this is the request for which the worker loads its debugger."""
-        return self._first is not None and (
-            self._first[0].message.msg_id == request.message.msg_id
-        )
+        return self._first is not None and (self._first[0].message.msg_id == request.message.msg_id)
 
     def worker_told(self, request: Request, content: Message) -> list[Action]:
         """Take the worker's own answer to what it was asked."""

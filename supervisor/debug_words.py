@@ -106,7 +106,10 @@ def is_noise(told: Message) -> bool:
     """Tell whether an event is about debugpy, or about modules that run the cell: nobody's news."""
     body = told["body"]
     if told["event"] == "output":
-        return bool(body.get("category") == "telemetry")
+        # Of an interrupt at a breakpoint it says that no more is debugged; the next cell is.
+        return body.get("category") == "telemetry" or "callback set in sys." in str(
+            body.get("output")
+        )
     module = body.get("module")
     if told["event"] != "module" or not isinstance(module, dict):
         return False

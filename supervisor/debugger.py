@@ -228,12 +228,18 @@ class Debugger:
 
     def _read_source(self, action: debug_session.ReadSource) -> None:
         try:
-            with open(os.open(action.path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise OSError(0, "it is no file")
-                text = file.read(_LARGEST_SOURCE).decode("utf-8", "replace")
+            text = _read_file(action.path)
         except (OSError, ValueError) as error:
-            why = f"The source {action.path} cannot be read: {getattr(error, 'strerror', error)}."
-            self._answer(action.request, words.refusal(action.asked, why))
-            return
-        self._answer(action.request, words.response(action.asked, {"content": text}))
+            why = getattr(error, "strerror", None) or error
+            response = words.refusal(action.asked, f"{action.path} cannot be read: {why}.")
+        else:
+            response = words.response(action.asked, {"content": text})
+        self._answer(action.request, response)
+
+
+def _read_file(path: str) -> str:
+    """Read a file, never waiting for a writer. Raises OSError and ValueError."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is no file")
+        return file.read(_LARGEST_SOURCE).decode("utf-8", "replace")

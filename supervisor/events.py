@@ -32,7 +32,9 @@ class Request(NamedTuple):
 
     number: int
     message: Message
-    channel: str  # "shell" or "control": who sends the reply; "internal": it is the supervisor's own
+    channel: (
+        str  # "shell" or "control": who sends the reply; "internal": it is the supervisor's own
+    )
     retried: bool = False  # a worker died before it began; a second such death is told
 
 

@@ -208,9 +208,8 @@ class Transcript:
         self, request: Request, report: Report, *, begun: bool, costs: Costs | None = None
     ) -> list[Action]:
         if request.channel == "internal":
-            content = {"status": "error", "ename": report.ename, "evalue": report.evalue}
-            reply = Reply(request, reply_type(request.message.msg_type), dumps(content))
-            return [TellShell(reply)]
+            told = dumps({"status": "error", "ename": report.ename, "evalue": report.evalue})
+            return [TellShell(Reply(request, reply_type(request.message.msg_type), told))]
         parent = request.message.header
         actions: list[Action] = [] if begun else [Publish("status", parent, BUSY)]
         error: dict[str, object] = {

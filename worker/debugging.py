@@ -74,7 +74,7 @@ class Debugging:
 
         @protected
         def trace() -> None:
-            # An interrupt in the middle of debugpy's own code ends its tracing of the thread.
+            # An interrupt at a breakpoint is raised in debugpy's code, and ends its tracing.
             debugpy.trace_this_thread(True)
 
         self._shell.events.register("pre_execute", trace)
@@ -90,4 +90,3 @@ def _check(version: str) -> None:
             f"debugpy {version} is installed where this kernel runs, and {oldest} is the oldest "
             "that does. Upgrade it there (pip install --upgrade debugpy), and restart the kernel."
         )
-

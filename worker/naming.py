@@ -1,4 +1,4 @@
-"""The names under which cells are compiled: IPython's, and those for breakpoints once there are any.
+"""The names under which cells are compiled: IPython's, or those that breakpoints need.
 
 Until somebody debugs, the code of each cell is remembered by its name: what was defined in earlier
 cells is then renamed, so that breakpoints work there, too.
@@ -34,7 +34,9 @@ class Compiler(CachingCompiler):  # type: ignore[misc]
     def name_for_debugging(self, prefix: str) -> None:
         """Name cells as frontends do from now on, and rename what is there already."""
         self._prefix = prefix
-        places = {old: (self._move(old, raw), _empty_lines(raw)) for old, raw in self._codes.items()}
+        places = {
+            old: (self._move(old, raw), _empty_lines(raw)) for old, raw in self._codes.items()
+        }
         self._codes.clear()
         for function in gc.get_objects():
             if type(function) is FunctionType and (
@@ -48,19 +50,17 @@ class Compiler(CachingCompiler):  # type: ignore[misc]
         if old in self._filename_map:
             self._filename_map[new] = self._filename_map[old]
         if old in linecache.cache:
-            size, mtime, lines, _ = linecache.cache[old]
-            above = ["\n"] * _empty_lines(raw)
-            linecache.cache[new] = size + len(above), mtime, above + lines, new
+            lines = ["\n"] * _empty_lines(raw) + linecache.getlines(old)
+            # Without a time it is never looked for on a disk.
+            linecache.cache[new] = sum(map(len, lines)), None, lines, new
         return new
 
 
 def _empty_lines(raw: str) -> int:
     """Count the empty lines that IPython has taken off the top of a cell."""
-    count = 0
-    for line in raw.splitlines():
+    for count, line in enumerate(raw.splitlines()):
         if line and not line.isspace():
             return count
-        count += 1
     return 0
 
 

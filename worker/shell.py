@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from contextlib import contextmanager
-from types import CodeType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core import page
@@ -224,11 +224,13 @@ if (_callback := getattr(InteractiveShell, "_clear_warning_registry", None)) is 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:
     """Cut our own frames off the end of a traceback: it is to end where the user's code was."""
-    entries = []
+    entries: list[TracebackType] = []
     while trace is not None:
+        if entries and _is_of_debugger(trace.tb_frame):
+            break  # it stood at a breakpoint when it was interrupted
         entries.append(trace)
         trace = trace.tb_next
-    while len(entries) > 1 and _is_ours(entries[-1].tb_frame.f_globals):
+    while len(entries) > 1 and entries[-1].tb_frame.f_globals.get("__package__") == __package__:
         entries.pop()
     shortened = None
     for entry in reversed(entries):
@@ -238,10 +240,5 @@ def _without_ours(trace: TracebackType | None) -> TracebackType | None:
     return shortened
 
 
-def _is_ours(module: dict[str, Any]) -> bool:
-    """Tell whether a module is the worker's, or of the debugger, in which a cell was stopped."""
-    name = str(module.get("__name__", ""))
-    return module.get("__package__") == __package__ or name.startswith(_DEBUGGER)
-
-
-_DEBUGGER = "pydevd", "_pydevd_", "_pydev_", "debugpy."
+def _is_of_debugger(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith(("pydevd", "_pydevd_"))
