@@ -8,14 +8,13 @@ only Jupyter knows ("Debug request" in the messaging documentation) are put toge
 
 from __future__ import annotations
 
-import base64
-import json
-import re
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..shared import cells
 from . import debug_words as words
+from .debug_actions import Action, Answer, AskWorker, Close, Dump, ReadSource, Send, Tell
+from .debug_breakpoints import Breakpoints
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,65 +32,6 @@ class Phase(Enum):
     ON = "a client debugs"
 
 
-# What is to be done.
-
-
-class Answer(NamedTuple):
-    """Answer a client's request."""
-
-    request: Request
-    response: Message
-
-
-class Tell(NamedTuple):
-    """Publish an event."""
-
-    event: Message
-
-
-class Send(NamedTuple):
-    """Send a request to the debugger in the worker."""
-
-    message: Message
-
-
-class AskWorker(NamedTuple):
-    """Ask the worker between two cells: to load its debugger, or what that is not needed for."""
-
-    request: Request
-    command: str
-    arguments: Message
-
-
-class Dump(NamedTuple):
-    """Write a cell into its file, then give the answer."""
-
-    path: str
-    code: str
-    answer: Answer
-
-
-class ReadSource(NamedTuple):
-    """Answer with the text of a file."""
-
-    request: Request
-    asked: Message
-    path: str
-
-
-class Close(NamedTuple):
-    """Part from the debugger in the worker."""
-
-
-Action = Answer | Tell | Send | AskWorker | Dump | ReadSource | Close
-
-_HIDDEN = re.compile(
-    r"_i.*|_\d.*|_|__|___|_oh|_dh|In|Out|exit|quit|get_ipython|debugpy|display"
-    r"|__(name|doc|package|loader|spec|annotations|builtins?|display)__"
-)
-"""Names that are in every notebook, and nobody's own."""
-
-
 class Session:
     """The state machine. A request is pending until debugpy, or the worker, has answered it."""
 
@@ -105,8 +45,7 @@ class Session:
         self._first: tuple[Request, Message] | None = None  # the request that started it
         self._pending: dict[int, tuple[Request | None, Message, Callable[..., list[Action]]]] = {}
         self._seq = 0
-        self._breakpoints: dict[str, list[Message]] = {}
-        self._others: dict[str, Message] = {}  # arguments of what is sent again besides, by command
+        self._breakpoints = Breakpoints()
         self._stopped: set[int] = set()
         self._held: Message | None = None  # a stop that is told once its threads are known
 
@@ -140,15 +79,13 @@ class Session:
             return self._initialize(request, asked)
         if (handler := _ALWAYS.get(command)) is not None:
             return handler(self, request, asked)
-        if command in ("disconnect", "terminate") and self.phase is not Phase.ON:
-            return [Answer(request, words.response(asked, {}))]
         if self.phase is not Phase.ON:
-            return [Answer(request, words.refusal(asked, words.NOT_STARTED))]
+            return [Answer(request, words.not_started(asked))]
         if (handler := _STARTED.get(command)) is not None:
             return handler(self, request, asked)
-        if command not in words.PROXIED:
-            return [Answer(request, words.refusal(asked, words.unknown(command)))]
-        return [self._forward(request, asked)]
+        if command in words.PROXIED:
+            return [self._forward(request, asked)]
+        return [Answer(request, words.refusal(asked, words.unknown(command)))]
 
     def _info(self) -> Message:
         return {
@@ -157,10 +94,7 @@ class Session:
             "hashSeed": cells.SEED,
             "tmpFilePrefix": self.prefix,
             "tmpFileSuffix": cells.SUFFIX,
-            "breakpoints": [
-                {"source": source, "breakpoints": places}
-                for source, places in self._breakpoints.items()
-            ],
+            "breakpoints": self._breakpoints.listed(),
             "stoppedThreads": sorted(self._stopped),
             "richRendering": True,
             "exceptionPaths": ["Python Exceptions"],
@@ -197,7 +131,7 @@ class Session:
         elif starting:
             self.phase = Phase.READY
         self._first = None
-        answers: list[Action] = [_answer(request, asked, response)]
+        answers: list[Action] = [Answer(request, words.passed_on(asked, response))]
         return answers + (self._go_on() if starting else [])
 
     def _go_on(self) -> list[Action]:
@@ -215,37 +149,28 @@ class Session:
         return [Answer(first[0], words.refusal(first[1], why)), *self._go_on()]
 
     def _attach(self, request: Request, asked: Message) -> list[Action]:
-        arguments = _arguments(asked) | words.ATTACH
+        arguments = words.arguments(asked) | words.ATTACH
+
+        def answer(request: Request, _: Message, response: Message) -> list[Action]:
+            return [Answer(request, words.passed_on(asked, response))]
+
+        done = {"command": "configurationDone"}
         # debugpy takes them in this order; the client is answered when the last one is.
         return [
             self._send(None, {"command": "attach", "arguments": arguments}, self._noted),
-            *self._restore(),
-            self._send(request, asked | {"command": "configurationDone", "arguments": {}},
-                       lambda request, _, response: [_answer(request, asked, response)]),
-        ]  # fmt: skip
-
-    def _restore(self) -> list[Action]:
-        """Send the breakpoints again."""
-        again: list[Action] = [
-            self._send(None, _set_breakpoints(source, places), self._noted)
-            for source, places in self._breakpoints.items()
+            *(self._send(None, again, self._noted) for again in self._breakpoints.again()),
+            self._send(request, done, answer),
         ]
-        for command, arguments in self._others.items():
-            again.append(
-                self._send(None, {"command": command, "arguments": arguments}, self._noted)
-            )
-        return again
 
     def _disconnect(self, request: Request, asked: Message) -> list[Action]:
         self.phase = Phase.READY
         self._breakpoints.clear()
-        self._others.clear()
         # Never with terminateDebuggee: the notebook's interpreter goes on.
         message = {"command": "disconnect", "arguments": {"terminateDebuggee": False}}
 
         def answer(request: Request, _: Message, response: Message) -> list[Action]:
             self._stopped.clear()
-            return [_answer(request, asked, response)]
+            return [Answer(request, words.passed_on(asked, response))]
 
         return [self._send(request, message, answer)]
 
@@ -312,13 +237,12 @@ class Session:
             before = self._tell_held()
             if body.get("allThreadsContinued"):
                 self._stopped.clear()
-            else:
-                self._stopped.discard(thread)  # whatever it is
+            self._stopped -= {thread} if isinstance(thread, int) else set()
             return [*before, Tell(told)]
         if name == "thread" and body.get("reason") == "exited" and isinstance(thread, int):
             self._stopped.discard(thread)
-        if words.is_noise(told):
-            return []
+        if name == "terminated" or words.is_noise(told):
+            return []  # the end is told when it comes, and once
         return [Tell(told)]
 
     def _threads(self, _: None, __: Message, response: Message) -> list[Action]:
@@ -337,22 +261,12 @@ class Session:
     # Breakpoints.
 
     def _set(self, request: Request, asked: Message) -> list[Action]:
-        source, places = words.places(asked)
-        self._breakpoints[source] = places
+        self._breakpoints.wanted(asked)
         return [self._forward(request, asked, self._placed)]
 
     def _placed(self, request: Request, asked: Message, response: Message) -> list[Action]:
-        """Note where debugpy has put them: not every line can stop."""
-        source, places = words.places(asked)
-        if response.get("success"):
-            self._breakpoints[source] = words.moved(places, response)
-        if not self._breakpoints.get(source):
-            self._breakpoints.pop(source, None)
-        return [_answer(request, asked, response)]
-
-    def _set_others(self, request: Request, asked: Message) -> list[Action]:
-        self._others[asked["command"]] = _arguments(asked)
-        return [self._forward(request, asked)]
+        self._breakpoints.placed(asked, response)
+        return [Answer(request, words.passed_on(asked, response))]
 
     def _configured(self, request: Request, asked: Message) -> list[Action]:
         return [Answer(request, words.response(asked, {}))]  # it was, with attach
@@ -370,7 +284,7 @@ class Session:
     # What is looked into. Before the debugger was loaded the worker itself is asked.
 
     def _inspect(self, request: Request, asked: Message) -> list[Action]:
-        command, arguments = asked["command"], _arguments(asked)
+        command, arguments = asked["command"], words.arguments(asked)
         if self.phase is Phase.OFF:
             self._asked[request.message.msg_id] = request, asked
             return [AskWorker(request, command, arguments)]
@@ -384,7 +298,7 @@ class Session:
             arguments["frameId"] = frame
 
         def answer(request: Request, _: Message, response: Message) -> list[Action]:
-            return [Answer(request, _looked_at(asked, response))]
+            return [Answer(request, words.looked_at(asked, response))]
 
         return self._send(request, {"command": "evaluate", "arguments": arguments}, answer)
 
@@ -401,14 +315,16 @@ class Session:
             return [Close(), *self.failed(why)] if self.starts(request) and not ok else []
         # Not ``request``, which is the supervisor's own: its number and channel are others.
         client, asked = found
-        response = _visible(asked, content["body"]) if ok else words.refusal(asked, why)
-        return [Answer(client, response)]
+        body = content.get("body")
+        if ok and isinstance(body, dict):
+            return [Answer(client, words.visible(asked, body))]
+        return [Answer(client, words.refusal(asked, why))]
 
     def _rich(self, request: Request, asked: Message) -> list[Action]:
         name = words.argument(asked, "variableName", str)
         if not name.isidentifier():
             return [Answer(request, words.no_variable(asked, name))]
-        frame = _arguments(asked).get("frameId")
+        frame = words.arguments(asked).get("frameId")
         if self.phase is Phase.ON and self._stopped and isinstance(frame, int) and frame:
             return [self._evaluate(request, asked, words.look_in_frame(name), frame)]
         return self._inspect(request, asked)
@@ -419,8 +335,8 @@ class Session:
 
         def answer(request: Request, asked: Message, response: Message) -> list[Action]:
             if response.get("success") and isinstance(response.get("body"), dict):
-                return [Answer(request, _visible(asked, response["body"]))]
-            return [_answer(request, asked, response)]
+                return [Answer(request, words.visible(asked, response["body"]))]
+            return [Answer(request, words.passed_on(asked, response))]
 
         return [self._forward(request, asked, answer)]
 
@@ -445,7 +361,7 @@ class Session:
         self, request: Request, asked: Message, handler: Callable[..., list[Action]] | None = None
     ) -> Send:
         def answer(request: Request, asked: Message, response: Message) -> list[Action]:
-            return [_answer(request, asked, response)]
+            return [Answer(request, words.passed_on(asked, response))]
 
         return self._send(request, asked, handler or answer)
 
@@ -454,7 +370,7 @@ class Session:
     ) -> Send:
         self._seq += 1
         self._pending[self._seq] = request, asked, handler
-        arguments = _arguments(asked)
+        arguments = words.arguments(asked)
         return Send(
             {
                 "seq": self._seq, "type": "request",
@@ -482,54 +398,8 @@ _STARTED: dict[str, Callable[[Session, Request, Message], list[Action]]] = {
     "disconnect": Session._disconnect,  # noqa: SLF001
     "terminate": Session._disconnect,  # noqa: SLF001
     "setBreakpoints": Session._set,  # noqa: SLF001
-    "setExceptionBreakpoints": Session._set_others,  # noqa: SLF001
-    "setFunctionBreakpoints": Session._set_others,  # noqa: SLF001
+    "setExceptionBreakpoints": Session._set,  # noqa: SLF001
+    "setFunctionBreakpoints": Session._set,  # noqa: SLF001
     "variables": Session._variables,  # noqa: SLF001
 }
 """Requests of a session that are not passed on as they are."""
-
-
-def _arguments(asked: Message) -> Message:
-    arguments = asked.get("arguments")
-    return arguments if isinstance(arguments, dict) else {}
-
-
-def _set_breakpoints(source: str, places: list[Message]) -> Message:
-    arguments = {"source": {"path": source}, "breakpoints": places, "sourceModified": False}
-    return {"command": "setBreakpoints", "arguments": arguments}
-
-
-def _answer(request: Request, asked: Message, response: Message) -> Answer:
-    """Pass on what debugpy has answered, as the answer to the client's own request."""
-    passed = {name: value for name, value in response.items() if not name.startswith("pydevd")}
-    ours = {"request_seq": asked.get("seq", 0), "command": asked["command"]}
-    return Answer(request, passed | ours)
-
-
-def _visible(asked: Message, body: Message) -> Message:
-    """Answer without the names that IPython adds."""
-    variables = body.get("variables")
-    if isinstance(variables, list):
-        shown = [
-            variable for variable in variables
-            if isinstance(variable, dict) and not _HIDDEN.fullmatch(str(variable.get("name")))
-        ]  # fmt: skip
-        body = body | {"variables": shown}
-    return words.response(asked, body)
-
-
-def _looked_at(asked: Message, response: Message) -> Message:
-    """Read what ``worker.inspection`` has put into the result of an ``evaluate``."""
-    body = response.get("body")
-    result = body.get("result") if isinstance(body, dict) else None
-    if not response.get("success") or not isinstance(result, str):
-        return words.refusal(asked, str(response.get("message") or words.NO_LOOK))
-    try:
-        content = json.loads(base64.b64decode(result.strip("'\""), validate=True))
-    except ValueError:
-        return words.refusal(asked, words.NO_LOOK)
-    if not isinstance(content, dict):
-        return words.refusal(asked, words.NO_LOOK)
-    if "error" in content:
-        return words.refusal(asked, str(content["error"]))
-    return _visible(asked, content)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
@@ -58,6 +59,12 @@ NOT_AGAIN = (
     "kernel to debug again."
 )
 NO_LOOK = "The interpreter could not show that; an object in it may fail to describe itself."
+_HIDDEN = re.compile(
+    r"_i.*|_\d.*|_|__|___|_oh|_dh|In|Out|exit|quit|get_ipython|debugpy|display"
+    r"|__(name|doc|package|loader|spec|annotations|builtins?|display)__"
+)
+"""Names that are in every notebook, and nobody's own."""
+
 _LOOK = "__import__('sys').modules['bulkhead_kernel.worker.inspection']"
 
 
@@ -92,6 +99,13 @@ def refusal(asked: Message, why: str) -> Message:
     return response(asked, {}) | {"success": False, "message": why}
 
 
+def not_started(asked: Message) -> Message:
+    """Answer what only a running debugger can do; to end it is done."""
+    if asked["command"] in ("disconnect", "terminate"):
+        return response(asked, {})
+    return refusal(asked, NOT_STARTED)
+
+
 def unknown(command: str) -> str:
     """Tell that nobody knows a command."""
     return f"The debugger of this kernel has no command {command[:100]!r}."
@@ -119,7 +133,7 @@ def is_noise(told: Message) -> bool:
 
 def argument(asked: Message, name: str, kind: type[T]) -> T:
     """Read an argument that the request must have."""
-    value = (asked.get("arguments") or {}).get(name)
+    value = arguments(asked).get(name)
     if not isinstance(value, kind):
         raise MalformedError(f"{asked['command']} needs {name}, of type {kind.__name__}.")
     return value
@@ -135,7 +149,7 @@ def source(asked: Message) -> str:
 
 def places(asked: Message) -> tuple[str, list[Message]]:
     """Read which breakpoints a file is to have."""
-    wanted = (asked.get("arguments") or {}).get("breakpoints") or []
+    wanted = arguments(asked).get("breakpoints") or []
     if not isinstance(wanted, list) or not all(map(_is_place, wanted)):
         raise MalformedError("setBreakpoints needs breakpoints, a list of objects with a line.")
     return source(asked), wanted
@@ -165,12 +179,53 @@ def no_variable(asked: Message, name: str) -> Message:
     return refusal(asked, f"{name[:100]!r} is no name of a variable.") | {"body": body}
 
 
-def look(command: str, arguments: Message) -> str:
+def look(command: str, details: Message) -> str:
     """Make the expression with which the worker looks into itself."""
-    text = base64.b64encode(json.dumps([command, arguments]).encode()).decode()
+    text = base64.b64encode(json.dumps([command, details]).encode()).decode()
     return f"{_LOOK}.look({text!r})"
 
 
 def look_in_frame(name: str) -> str:
     """Make the expression that shows a variable of the frame in which it is evaluated."""
     return f"{_LOOK}.rich({name})"
+
+
+def arguments(asked: Message) -> Message:
+    """Read the arguments of a request."""
+    value = asked.get("arguments")
+    return value if isinstance(value, dict) else {}
+
+
+def passed_on(asked: Message, answer: Message) -> Message:
+    """Make the response to the client's own request of debugpy's response to ours."""
+    passed = {name: value for name, value in answer.items() if not name.startswith("pydevd")}
+    return passed | {"request_seq": asked.get("seq", 0), "command": asked["command"]}
+
+
+def visible(asked: Message, body: Message) -> Message:
+    """Answer without the names that IPython adds."""
+    variables = body.get("variables")
+    if isinstance(variables, list):
+        shown = [
+            variable for variable in variables
+            if isinstance(variable, dict) and not _HIDDEN.fullmatch(str(variable.get("name")))
+        ]  # fmt: skip
+        body = body | {"variables": shown}
+    return response(asked, body)
+
+
+def looked_at(asked: Message, answer: Message) -> Message:
+    """Read what ``worker.inspection`` has put into the result of an ``evaluate``."""
+    body = answer.get("body")
+    result = body.get("result") if isinstance(body, dict) else None
+    if not answer.get("success") or not isinstance(result, str):
+        return refusal(asked, str(answer.get("message") or NO_LOOK))
+    try:
+        content = json.loads(base64.b64decode(result.strip("'\""), validate=True))
+    except ValueError:
+        return refusal(asked, NO_LOOK)
+    if not isinstance(content, dict):
+        return refusal(asked, NO_LOOK)
+    if "error" in content:
+        return refusal(asked, str(content["error"]))
+    return visible(asked, content)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from . import dap, debug_session, events
+from . import dap, debug_actions, events
 from . import debug_words as words
 from .debug_session import Session
 from .errors import MalformedMessageError
@@ -74,10 +74,10 @@ class Debugger:
 
     def told(self, reply: Reply) -> None:
         """Take the worker's reply to what it was asked."""
-        content = json.loads(reply.content)
+        content = _content_of(reply)
         if self._listener is not None and self._session.starts(reply.request):
             self._accept(self._listener)  # it has connected before it replied
-            if self._listener is not None and content["status"] == "ok":
+            if self._listener is not None and content.get("status") == "ok":
                 content = {"status": "error", "evalue": words.NOT_AGAIN}
         self._perform(self._session.worker_told(reply.request, content))
 
@@ -178,30 +178,30 @@ class Debugger:
 
     # What is to be done.
 
-    def _perform(self, actions: Iterable[debug_session.Action]) -> None:
+    def _perform(self, actions: Iterable[debug_actions.Action]) -> None:
         for action in actions:
             match action:
-                case debug_session.Answer(request, response):
+                case debug_actions.Answer(request, response):
                     self._answer(request, response)
-                case debug_session.Tell(event):
+                case debug_actions.Tell(event):
                     self._to_iopub.put(events.DebugEvent(dumps(event)))
-                case debug_session.Send(message):
+                case debug_actions.Send(message):
                     self._outgoing += dap.encode(message)
                     self._write()
-                case debug_session.AskWorker():
+                case debug_actions.AskWorker():
                     self._ask_worker(action)
-                case debug_session.Dump():
+                case debug_actions.Dump():
                     self._dump(action)
-                case debug_session.ReadSource():
+                case debug_actions.ReadSource():
                     self._read_source(action)
-                case debug_session.Close():
+                case debug_actions.Close():
                     self._disconnect()
                     self._stop_listening()
 
     def _answer(self, request: Request, response: dap.Message) -> None:
         self._to_iopub.put(events.Answer(request, "debug_reply", dumps(response)))
 
-    def _ask_worker(self, action: debug_session.AskWorker) -> None:
+    def _ask_worker(self, action: debug_actions.AskWorker) -> None:
         arguments = action.arguments
         if action.command == "start":
             try:
@@ -215,7 +215,7 @@ class Debugger:
         message = action.request.message._replace(content=content)
         self._to_shell.put(events.Forwarded(message, "internal"))
 
-    def _dump(self, action: debug_session.Dump) -> None:
+    def _dump(self, action: debug_actions.Dump) -> None:
         request, response = action.answer
         try:
             with suppress(FileExistsError):
@@ -226,7 +226,7 @@ class Debugger:
             response = words.refusal(response, why)
         self._answer(request, response)
 
-    def _read_source(self, action: debug_session.ReadSource) -> None:
+    def _read_source(self, action: debug_actions.ReadSource) -> None:
         try:
             text = _read_file(action.path)
         except (OSError, ValueError) as error:
@@ -235,6 +235,15 @@ class Debugger:
         else:
             response = words.response(action.asked, {"content": text})
         self._answer(action.request, response)
+
+
+def _content_of(reply: Reply) -> dict[str, Any]:
+    """Read what a worker replied, which may be anything (G26)."""
+    try:
+        content = json.loads(reply.content)
+    except (ValueError, RecursionError):
+        content = None
+    return content if isinstance(content, dict) else {"status": "error"}
 
 
 def _read_file(path: str) -> str:

@@ -7,6 +7,7 @@ until the worker ends; what was a worker of one thread is none from then on.
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import leading_empty_lines
@@ -15,10 +16,21 @@ from . import inspection
 from .interrupts import protected
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .context import Request
     from .shell import ZMQInteractiveShell
 
-_QUIET = "PYDEVD_DISABLE_FILE_VALIDATION"
+_SETTINGS = {
+    # Frozen modules of the standard library cannot be stepped through; that would be said on stderr
+    # each time, with an advice that nobody can follow here.
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    # IPython runs each statement of a cell by itself: a step leads from one to the next if between
+    # their frame and the rest of the world stand IPython's run_code and ours.
+    "PYDEVD_IPYTHON_COMPATIBLE_DEBUGGING": "1",
+    "PYDEVD_IPYTHON_CONTEXT": "interactiveshell.py, run_code, run_code",
+}
+"""Environment variables that debugpy reads once, while it loads its parts."""
 _MISSING = (
     "The debugger needs debugpy, which is not installed where this kernel runs. Install it there "
     "(pip install debugpy), and restart the kernel."
@@ -43,42 +55,59 @@ class Debugging:
         return {"status": "ok"}
 
     def _start(self, host: str, port: int, token: str, prefix: str) -> None:
-        # Frozen modules of the standard library cannot be stepped through. That is said on stderr
-        # at each import, with an advice that nobody can follow here.
-        before = os.environ.get(_QUIET)
-        os.environ[_QUIET] = "1"
-        try:
-            try:
-                import debugpy  # noqa: PLC0415, T100 - slow, and seldom wanted
-            except ImportError as error:
-                raise ImportError(f"{_MISSING} ({error})") from error
-            _check(debugpy.__version__)
+        with _settings():
+            debugpy = _load()
             debugpy.configure(subProcess=False)
             debugpy.connect((host, port), access_token=token)
-        finally:
-            if before is None:
-                del os.environ[_QUIET]
-            else:
-                os.environ[_QUIET] = before
         if not self._started:
             self._started = True
-            self._keep_tracing()
+            self._trace(debugpy)
             self._shell.compile.name_for_debugging(prefix)
             transforms = self._shell.input_transformer_manager.cleanup_transforms
             if leading_empty_lines in transforms:  # frontends count lines from a cell's top
                 transforms.remove(leading_empty_lines)
 
-    def _keep_tracing(self) -> None:
-        """Trace each cell; leave what the user's code forks alone, whose tracer has no threads."""
-        import debugpy  # noqa: PLC0415, T100
+    def _trace(self, debugpy: Any) -> None:
+        """Trace the user's code and nothing else, nor a child that it forks: nobody is there.
+
+        What is raised and caught in our own code, or between two cells, must stop nobody. And an
+        interrupt at a breakpoint is raised in debugpy's code, which ends its tracing of the thread.
+        """
+
+        ours = os.getpid()
 
         @protected
-        def trace() -> None:
-            # An interrupt at a breakpoint is raised in debugpy's code, and ends its tracing.
-            debugpy.trace_this_thread(True)
+        def trace(on: bool) -> None:  # noqa: FBT001
+            debugpy.trace_this_thread(on and os.getpid() == ours)
 
-        self._shell.events.register("pre_execute", trace)
-        os.register_at_fork(after_in_child=lambda: debugpy.trace_this_thread(False))
+        trace(False)  # noqa: FBT003
+        self._shell.trace = trace
+        os.register_at_fork(after_in_child=lambda: trace(False))  # noqa: FBT003
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    """Set what debugpy reads, and nothing that the user's own programs would inherit."""
+    before = {name: os.environ.get(name) for name in _SETTINGS}
+    os.environ.update(_SETTINGS)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _load() -> Any:
+    """Import debugpy. Raises ImportError, with what helps."""
+    try:
+        import debugpy  # noqa: PLC0415, T100 - slow, and seldom wanted
+    except ImportError as error:
+        raise ImportError(f"{_MISSING} ({error})") from error
+    _check(debugpy.__version__)
+    return debugpy
 
 
 def _check(version: str) -> None:

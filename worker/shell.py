@@ -65,6 +65,10 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     """Showing the value of the running cell failed; that makes the cell fail."""
     keepkernel_on_exit: bool | None = None
 
+    @staticmethod
+    def trace(_on: bool) -> None:  # noqa: FBT001 - whether from here on
+        """Have the debugger look on, or look away; replaced once there is one."""
+
     @default("exiter")  # type: ignore[untyped-decorator]
     def _default_exiter(self) -> ZMQExitAutocall:
         return ZMQExitAutocall(self)
@@ -163,13 +167,18 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
 
     async def run_code(self, code_obj: CodeType, *args: Any, **kwargs: Any) -> Any:
         """Run a piece of the user's code, unless it was interrupted just before."""
+        self.trace(True)
         self.interrupts.deliver()
-        return await super().run_code(code_obj, *args, **kwargs)
+        try:
+            return await super().run_code(code_obj, *args, **kwargs)
+        finally:
+            self.trace(False)
 
     # Errors.
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         """Show an error. A cell cancelled by an interrupt shows the interrupt."""
+        self.trace(False)
         _, error, trace = exc_tuple or sys.exc_info()
         if error is None:  # %tb and the like: IPython shows the last one
             super().showtraceback(exc_tuple, *args, **kwargs)
