@@ -73,16 +73,15 @@ class Debugging:
         What is raised and caught in our own code, or between two cells, must stop nobody. And an
         interrupt at a breakpoint is raised in debugpy's code, which ends its tracing of the thread.
         """
-
         ours = os.getpid()
 
         @protected
         def trace(on: bool) -> None:  # noqa: FBT001
             debugpy.trace_this_thread(on and os.getpid() == ours)
 
-        trace(False)  # noqa: FBT003
+        trace(False)
         self._shell.trace = trace
-        os.register_at_fork(after_in_child=lambda: trace(False))  # noqa: FBT003
+        os.register_at_fork(after_in_child=lambda: trace(False))
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from .naming import Compiler
 from .resources import ResourceMagics, show_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..shared.limits import Limits
     from ..shared.samples import Reader
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from .publisher import Publisher
 
 FIGURES = "module://matplotlib_inline.backend_inline"
+
+
+def _nobody_traces(_on: bool) -> None:  # noqa: FBT001 - whether from here on
+    """Do what the debugger does if there is none."""
 
 
 # The name is ipykernel's on purpose: rich, tqdm, plotly and many others ask for the name of the
@@ -65,9 +69,8 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     """Showing the value of the running cell failed; that makes the cell fail."""
     keepkernel_on_exit: bool | None = None
 
-    @staticmethod
-    def trace(_on: bool) -> None:  # noqa: FBT001 - whether from here on
-        """Have the debugger look on, or look away; replaced once there is one."""
+    trace: Callable[[bool], None] = staticmethod(_nobody_traces)
+    """Have the debugger look on (True) or away; replaced once there is one."""
 
     @default("exiter")  # type: ignore[untyped-decorator]
     def _default_exiter(self) -> ZMQExitAutocall:
