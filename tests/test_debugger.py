@@ -61,6 +61,23 @@ class TestAdvertised:
         fresh.finish_kernel()
         assert not folder.exists()
 
+    @pytest.mark.parametrize(
+        ("debugpy", "told"),
+        [
+            ("None", "pip install debugpy"),
+            ("types.SimpleNamespace(__version__='1.8.0')", "1.8.21 is the oldest that does"),
+        ],
+    )
+    def test_without_a_good_debugpy_initialize_says_what_to_install(self, launch, debugpy, told):
+        """A refusal in words, and a kernel that runs on; it can be tried again."""
+        fresh = launch()
+        assert fresh.run(f"import sys, types; sys.modules['debugpy'] = {debugpy}") == []
+        panel = Panel(fresh)
+        assert told in panel.ask("initialize", success=False, **INITIALIZE)
+        assert "initialize" in panel.ask("attach", success=False)
+        assert fresh.run("del sys.modules['debugpy']") == []
+        panel.start().end()
+
 
 class TestBreakpoints:
     def test_a_cell_stops_and_shows_its_stack_and_variables(self, panel):
