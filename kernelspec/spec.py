@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from importlib import resources
+from importlib.util import find_spec
 from typing import Any, TypeGuard
 
 NAME = "bulkhead"
@@ -45,6 +46,8 @@ def build(
     IPython profile) is added to the default display name: two equal tiles help nobody.
     """
     spec = default()
+    if find_spec("debugpy") is not None:  # where this runs, the kernel runs
+        spec["metadata"] = spec.get("metadata", {}) | {"debugger": True}
     spec["argv"] = [executable, *spec["argv"][1:]]
     if profile:
         spec["argv"].append(f"--profile={profile}")

@@ -14,6 +14,7 @@ import zmq
 
 from . import crash_log, events, multipart
 from .bounds import End, Interrupt
+from .debugger import Debugger
 from .errors import MalformedMessageError, WorkerStartError
 from .events import FOR_THE_WORKER, Request
 from .interruption import Interruption
@@ -79,6 +80,7 @@ class Control:
         self._timers = Timers()
         self._finished = False
         self._poller = zmq.Poller()
+        self._debugger = Debugger(inboxes, self._poller)
         self._parent = parent
         for source in (
             socket, inboxes.control.fileno(), zygote.fileno(), provisioner.fileno(), parent
@@ -98,12 +100,14 @@ class Control:
                 self._inbox.put(events.Signalled("the process that started this kernel is gone"))
             self._see_to_provisioner(ready)
             self._hear()
+            self._debugger.serve(ready)
             if self._socket in ready:
                 self._receive()
             self._timers.run()
 
     def close(self) -> None:
         """Close the socket, after the last reply."""
+        self._debugger.close()
         self._socket.close()
         self._provisioner.close()
 
@@ -144,6 +148,8 @@ class Control:
             case events.Signalled(why):
                 log.info("ending: %s", why)
                 self._do(self._life.take(Event.STOP))
+            case events.Reply(request) if request.channel == "internal":
+                self._debugger.told(event)
             case events.Reply() if event.msg_type:
                 multipart.send(self._socket, self._builder.reply(event))
                 if event.msg_type == "shutdown_reply":
@@ -247,7 +253,8 @@ class Control:
             restarting=self._life.restarting,
             successor=not self._policy.exit_on_crash,
             limit=self._policy.limits.memory,
-        )
+        )._replace(cells=self._debugger.prefix)
+        self._debugger.died()
         self._tally.bury(process)
         self._to_shell.put(events.TakeStock(process.worker.generation))
 
@@ -278,6 +285,8 @@ class Control:
         match message.msg_type:
             case "kernel_info_request":
                 self._answer(request, "kernel_info_reply", kernel_info())
+            case "debug_request":
+                self._debugger.asked(request)
             case "interrupt_request":
                 self._interrupt()
                 self._answer(request, "interrupt_reply", {"status": "ok"})
@@ -301,6 +310,7 @@ class Control:
         number = self._process.running() if self._process is not None else 0
         if number and self._interruption is not None:
             self._interruption.interrupt(number)
+            self._debugger.let_go()
         else:
             self._to_shell.put(events.Interrupt())
 
@@ -314,6 +324,7 @@ class Control:
         match verdict:
             case Interrupt(why):
                 process.interrupt(number, why)
+                self._debugger.let_go()
             case End(ename, evalue):
                 process.end(ename, evalue)
 

@@ -33,7 +33,9 @@ class Request(NamedTuple):
 
     number: int
     message: Message
-    channel: str  # "shell" or "control": who sends the reply
+    channel: (
+        str  # "shell" or "control": who sends the reply; "internal": it is the supervisor's own
+    )
     retried: bool = False  # a worker died before it began; a second such death is told
 
 
@@ -97,6 +99,12 @@ class Remark(NamedTuple):
 
     number: int
     text: str
+
+
+class DebugEvent(NamedTuple):
+    """The debugger says something to all clients."""
+
+    content: bytes
 
 
 class CommInfo(NamedTuple):
@@ -175,9 +183,13 @@ class TakeStock(NamedTuple):
 
 
 class Forwarded(NamedTuple):
-    """A request for the interpreter came on the control channel, and is answered there."""
+    """A request for the interpreter came on the control channel, and is answered there.
+
+    Or it is the supervisor's own, on the channel "internal": Control alone hears of its reply.
+    """
 
     message: Message
+    channel: str = "control"
 
 
 class Finish(NamedTuple):
@@ -304,7 +316,10 @@ class Signalled(NamedTuple):
     why: str
 
 
-ToIOPub = Attach | Sent | Answer | Abort | Refuse | Remark | CommInfo | CommClosed | Died | Close
+ToIOPub = (
+    Attach | Sent | Answer | Abort | Refuse | Remark | DebugEvent | CommInfo | CommClosed | Died
+    | Close
+)  # fmt: skip
 ToShell = (
     Ready | Gone | Unbegun | InputAsked | Broken | Stop | Interrupt | TakeStock | Forwarded | Finish
     | Reply | Closed

@@ -103,6 +103,7 @@ class IOPub:
         self._poller.register(socket, zmq.POLLIN)
         self._poller.register(inboxes.iopub.fileno(), zmq.POLLIN)
         self._closing = False
+        self._said: list[events.DebugEvent | events.Answer] = []  # by the debugger, in order
         self._look_at = 0.0  # when to look at the spool again, unasked; 0: asleep
 
     def run(self) -> None:
@@ -120,6 +121,8 @@ class IOPub:
 
     def _wait(self) -> int | None:
         """Give the milliseconds for which there is nothing to do unless something happens."""
+        if self._said:
+            return 0
         now = time.monotonic()
         wait = self._transcript.streams.wait(now)
         if self._look_at:
@@ -129,7 +132,10 @@ class IOPub:
 
     def _step(self, ready: dict[object, int]) -> None:
         pipes = self._pipes
+        # What was printed before the debugger said something can be read by now.
+        said, self._said = self._said, []
         if pipes is None:
+            self._repeat(said)
             self._drain_inbox()
             return
         dead = pipes.worker.pidfd in ready
@@ -149,6 +155,7 @@ class IOPub:
         text = self._take(pipes, payloads, spooled)
         if any(found):
             self._perform(self._transcript.settle())
+        self._repeat(said)
         self._rest(pipes, text=text, ended=busy and not self._transcript.is_busy)
         # More than a pipe holds after its death is an orphan's.
         if (
@@ -285,6 +292,8 @@ class IOPub:
             match event:
                 case events.Sent():
                     self._perform(transcript.sent(event))
+                case events.Answer(_, "debug_reply") if self._said:
+                    self._said.append(event)
                 case events.Answer():
                     self._perform(transcript.answer(event))
                 case events.Abort():
@@ -293,6 +302,8 @@ class IOPub:
                     self._perform(transcript.refuse(event))
                 case events.Remark():
                     self._perform(transcript.remark(event))
+                case events.DebugEvent():
+                    self._said.append(event)
                 case events.CommInfo():
                     self._perform(transcript.comm_info(event))
                 case events.CommClosed():
@@ -303,6 +314,13 @@ class IOPub:
                     self._perform(transcript.died(generation, facts))
                 case events.Close():
                     self._closing = True
+
+    def _repeat(self, said: Iterable[events.DebugEvent | events.Answer]) -> None:
+        for event in said:
+            if isinstance(event, events.DebugEvent):
+                self._perform(self._transcript.debug_event(event))
+            else:
+                self._perform(self._transcript.answer(event))
 
     def _perform(self, actions: Iterable[Action]) -> None:
         for action in actions:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import sys
+from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 from ..shared.version import __version__
@@ -43,6 +45,12 @@ def kernel_info() -> dict[str, Any]:
         "help_links": [
             {"text": text, "url": url.format(*sys.version_info)} for text, url in _LINKS.items()
         ],
-        "supported_features": [],
-        "debugger": False,
+        "supported_features": ["debugger"] if _has_debugger() else [],
+        "debugger": _has_debugger(),
     }
+
+
+@cache
+def _has_debugger() -> bool:
+    """Tell whether debugpy is there: it is an extra, and looked for once."""
+    return find_spec("debugpy") is not None

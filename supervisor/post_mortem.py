@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import NamedTuple
 
-from ..shared import sizes
+from ..shared import cells, sizes
 
 UNKNOWN_SENDER = (
     "An unknown sender killed the interpreter (SIGKILL). There is no evidence that memory ran out."
@@ -104,6 +104,7 @@ class Facts(NamedTuple):
     successor: bool = True  # a new interpreter will take over
     limit: int = 0  # of the memory, in bytes; 0 for none
     costs: Costs | None = None  # of the cell that ran
+    cells: str = ""  # what file names of cells begin with, if somebody debugs
     # What the transcript adds.
     leaving: bool = False  # its user said exit()
     code: str = ""  # of the running cell; "" if none ran
@@ -156,7 +157,7 @@ def _report(facts: Facts) -> Report:
     line = _cell_line(facts)
     lines = _headline(ename, cause)
     lines += _where(facts, line)
-    lines += _section("Python stack, newest frame first", _stack(facts.stack))
+    lines += _section("Python stack, newest frame first", _stack(_named(facts)))
     lines += _section(
         "last written to stderr" if facts.before_hello else "last written to stderr by native code",
         _tail(facts.native),
@@ -310,10 +311,19 @@ def _cell_line(facts: Facts) -> int:
     """Find the cell's line in the thread that crashed, which faulthandler writes first or marks."""
     if not facts.code:
         return 0
-    current = facts.stack.find("Current thread")
+    stack = _named(facts)
+    current = stack.find("Current thread")
     frame = re.compile(_CELL_FRAME.format(count=facts.execution_count))
-    found = frame.search(facts.stack, max(0, current))
+    found = frame.search(stack, max(0, current))
     return int(found[1]) if found else 0
+
+
+def _named(facts: Facts) -> str:
+    """Give the stack with the running cell's number in its file name, also if somebody debugs."""
+    if not facts.cells or not facts.code:
+        return facts.stack
+    name = cells.file_name(facts.cells, facts.code)
+    return facts.stack.replace(f'"{name}"', f'"<ipython-input-{facts.execution_count}-0>"')
 
 
 def _exit(exitcode: int) -> str:

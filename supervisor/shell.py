@@ -128,8 +128,8 @@ class Shell:
                     self._reply(event)
                 case events.Broken(report) | events.Stop(report):
                     self._queue.refusing = report
-                case events.Forwarded(message):
-                    self._queue.arrive(Request(next(self._numbers), message, "control"))
+                case events.Forwarded(message, channel):
+                    self._queue.arrive(Request(next(self._numbers), message, channel))
                 case events.TakeStock(generation):
                     self._receive(ALL)
                     stock = events.Stock(generation, self._queue.executions())
@@ -165,6 +165,9 @@ class Shell:
             self._prompt = None
         self._queue.over(reply)
         if not reply.msg_type:
+            return
+        if reply.request.channel == "internal":
+            self._to_control.put(reply)
             return
         frames = self._builder.reply(reply)  # dated before the next request begins
         if reply.request.channel == "control":

@@ -29,6 +29,7 @@ from .events import (
     Buried,
     CommClosed,
     CommInfo,
+    DebugEvent,
     Gone,
     Hello,
     InputAsked,
@@ -120,6 +121,10 @@ class Transcript:
             return []
         return self._texts(self.streams.add(event.number, "stderr", event.text))
 
+    def debug_event(self, event: DebugEvent) -> list[Action]:
+        """Publish what the debugger says, behind what was printed before."""
+        return [*self._flush(), Publish("debug_event", NO_PARENT, event.content)]
+
     def comm_info(self, event: CommInfo) -> list[Action]:
         """Answer which comms are open."""
         content = dumps({"status": "ok", "comms": self._comms.listed(event.target_name)})
@@ -204,6 +209,9 @@ class Transcript:
     def _failed(
         self, request: Request, report: Report, *, begun: bool, costs: Costs | None = None
     ) -> list[Action]:
+        if request.channel == "internal":
+            told = dumps({"status": "error", "ename": report.ename, "evalue": report.evalue})
+            return [TellShell(Reply(request, reply_type(request.message.msg_type), told))]
         parent = request.message.header
         actions: list[Action] = [] if begun else [Publish("status", parent, BUSY)]
         error: dict[str, object] = {
@@ -281,7 +289,7 @@ class Transcript:
         for number in self._forgotten - {record.number, self._cell}:
             self._forgotten.discard(number)
             self._parents.pop(number, None)
-        return [Publish("status", message.header, BUSY)]
+        return [] if self._open.channel == "internal" else [Publish("status", message.header, BUSY)]
 
     def _publish(self, record: Record) -> list[Action]:
         name, content, metadata, *buffers = record.parts
@@ -316,6 +324,8 @@ class Transcript:
         self._execution_count = number_in(part)
         self._open, self._begun = None, False
         reply = Reply(request, string(msg_type), content, metadata, abort=abort == b"1")
+        if request.channel == "internal":
+            return [TellShell(reply)]
         return [Publish("status", request.message.header, IDLE), TellShell(reply)]
 
     def _leave(self, _: Record) -> list[Action]:

@@ -23,6 +23,7 @@ from .channel import Receiver, Sender
 from .comms import Comms
 from .context import NOBODY, Current
 from .costs import Meter
+from .debugging import Debugging
 from .handlers import Handlers
 from .interrupts import Interrupts
 from .kernel import Kernel, Session
@@ -79,6 +80,7 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     masquerade.install(ZMQInteractiveShell)
     app.run_startup()
     handlers = Handlers(shell, stdin).handlers()
+    handlers["debug_request"] = Debugging(shell).handle
     Loop(
         loop, receiver, sender, ledger, interrupts, current, shell, handlers, comms.handlers(),
         meter,

@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from contextlib import contextmanager
-from types import CodeType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core import page
@@ -23,10 +23,11 @@ from .display import WorkerDisplayHook, WorkerDisplayPublisher
 from .history import WorkerHistoryManager
 from .interrupts import defer_between, fragile, protected
 from .magics import KernelMagics
+from .naming import Compiler
 from .resources import ResourceMagics, show_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..shared.limits import Limits
     from ..shared.samples import Reader
@@ -38,11 +39,16 @@ if TYPE_CHECKING:
 FIGURES = "module://matplotlib_inline.backend_inline"
 
 
+def _nobody_traces(_on: bool) -> None:  # noqa: FBT001 - whether from here on
+    """Do what the debugger does if there is none."""
+
+
 # The name is ipykernel's on purpose: rich, tqdm, plotly and many others ask for the name of the
 # shell's class to find out whether they run in a notebook.
 class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     """An InteractiveShell whose output goes to the supervisor."""
 
+    compiler_class = Type(Compiler)
     displayhook_class = Type(WorkerDisplayHook)
     display_pub_class = Type(WorkerDisplayPublisher)
     readline_use = CBool(False)
@@ -62,6 +68,9 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     display_failed: bool = False
     """Showing the value of the running cell failed; that makes the cell fail."""
     keepkernel_on_exit: bool | None = None
+
+    trace: Callable[[bool], None] = staticmethod(_nobody_traces)
+    """Have the debugger look on (True) or away; replaced once there is one."""
 
     @default("exiter")  # type: ignore[untyped-decorator]
     def _default_exiter(self) -> ZMQExitAutocall:
@@ -161,13 +170,18 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
 
     async def run_code(self, code_obj: CodeType, *args: Any, **kwargs: Any) -> Any:
         """Run a piece of the user's code, unless it was interrupted just before."""
+        self.trace(True)
         self.interrupts.deliver()
-        return await super().run_code(code_obj, *args, **kwargs)
+        try:
+            return await super().run_code(code_obj, *args, **kwargs)
+        finally:
+            self.trace(False)
 
     # Errors.
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         """Show an error. A cell cancelled by an interrupt shows the interrupt."""
+        self.trace(False)
         _, error, trace = exc_tuple or sys.exc_info()
         if error is None:  # %tb and the like: IPython shows the last one
             super().showtraceback(exc_tuple, *args, **kwargs)
@@ -223,8 +237,10 @@ if (_callback := getattr(InteractiveShell, "_clear_warning_registry", None)) is 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:
     """Cut our own frames off the end of a traceback: it is to end where the user's code was."""
-    entries = []
+    entries: list[TracebackType] = []
     while trace is not None:
+        if entries and _is_of_debugger(trace.tb_frame):
+            break  # it stood at a breakpoint when it was interrupted
         entries.append(trace)
         trace = trace.tb_next
     while len(entries) > 1 and entries[-1].tb_frame.f_globals.get("__package__") == __package__:
@@ -235,3 +251,7 @@ def _without_ours(trace: TracebackType | None) -> TracebackType | None:
         line = entry.tb_lineno or entry.tb_frame.f_code.co_firstlineno
         shortened = TracebackType(shortened, entry.tb_frame, entry.tb_lasti, line)
     return shortened
+
+
+def _is_of_debugger(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith(("pydevd", "_pydevd_"))

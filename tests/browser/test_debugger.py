@@ -1,0 +1,49 @@
+"""JupyterLab's debugger panel: the bug button, a breakpoint in the gutter, steps, the variables."""
+
+from __future__ import annotations
+
+import pytest
+from chromium import expect
+
+pytestmark = pytest.mark.parametrize("app", ["lab"])  # Notebook has the same panel
+
+CODE = "def f(a, b):\n    c = a + b\n    return c\n\nf(2, 3)"
+
+
+def test_the_panel_stops_a_cell_and_lets_it_go_on(open_notebook, tmp_path):
+    """The whole way of a user: switch on, break, look, step, continue; and after a crash again."""
+    window = open_notebook(CODE, "import os; os._exit(3)")
+    page = window.page
+    window.kernel_is("idle")
+    bug = page.locator(".jp-DebuggerBugButton")
+    bug.click()
+    breakpoints = window.cell(0).locator(".cm-breakpoint-gutter .cm-gutterElement")
+    breakpoints.nth(3).wait_for()
+    breakpoints.nth(2).click()
+    expect(page.locator(".jp-DebuggerBreakpoint")).to_have_count(1)
+    window.run(0)
+    frames = page.locator(".jp-DebuggerCallstackFrame")
+    expect(frames).to_have_count(2)
+    expect(frames.first).to_contain_text("f")
+    variables = page.locator(".jp-DebuggerVariables")
+    expect(variables).to_contain_text("a")
+    page.screenshot(path=tmp_path / "stopped.png")
+    print(f"a picture: {tmp_path / 'stopped.png'}")
+    page.keyboard.press("F10")  # next
+    expect(page.locator(".jp-DebuggerCallstackFrame-location").first).to_contain_text("3")
+    page.keyboard.press("F9")  # continue
+    window.shows(0, "5")
+    window.ended(0)
+    window.run(1)
+    window.shows(1, "KernelExited")
+    page.screenshot(path=tmp_path / "crashed.png")
+    # Off and on again: the breakpoint is still there, and stops on the new interpreter.
+    bug.click()
+    expect(page.locator(".jp-DebuggerBreakpoint")).to_have_count(0)
+    bug.click()
+    expect(page.locator(".jp-DebuggerBreakpoint")).to_have_count(1)
+    window.run(0)
+    expect(frames).to_have_count(2)
+    page.screenshot(path=tmp_path / "again.png")
+    page.keyboard.press("F9")
+    window.ended(0)
