@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 _READ = 1 << 18  # bytes at a time
 _LEAST = 1 << 12
+_SOON = 0.001  # seconds
 _SLOTS = {1: Slot.CONSUMED_1, 2: Slot.CONSUMED_2}
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
@@ -247,7 +248,8 @@ class IOPub:
         """
         now = time.monotonic()
         if text and not ended:
-            self._look_at = now + INTERVAL
+            # The first text is most often half a line: its end is there in a moment.
+            self._look_at = now + (INTERVAL if self._look_at else _SOON)
         elif text or (self._look_at and (ended or now >= self._look_at)):
             self._look_at = 0.0
             pipes.worker.ledger[Slot.SLEEPS] += 1
