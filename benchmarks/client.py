@@ -50,6 +50,10 @@ class Client:
         socket.connect(f"tcp://{self._fields['ip']}:{self._fields[channel + '_port']}")
         return socket
 
+    def subscribe_at_once(self) -> zmq.Socket[bytes]:
+        """Give a new SUB, of which the kernel may not have heard yet."""
+        return self._connect(zmq.SUB, "iopub")
+
     def subscribe(self) -> zmq.Socket[bytes]:
         """Give a new SUB that has been heard of by the kernel: by its welcome, or any message."""
         socket = self._connect(zmq.SUB, "iopub")

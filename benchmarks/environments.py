@@ -27,13 +27,13 @@ def make(kernels: Sequence[str], *, again: bool) -> None:
             _install(name, requirements)
 
 
-def enter(argv: Sequence[str]) -> None:
+def enter(argv: Sequence[str], module: str = "benchmarks") -> None:
     """Go on in the client's environment: this process becomes its Python, unless it is already."""
     if sys.prefix == str(ENVIRONMENTS / CLIENT):
         return
     os.chdir(ROOT)
     python = str(python_of(CLIENT))
-    os.execv(python, [python, "-m", "benchmarks", *argv])  # noqa: S606 - no shell is wanted
+    os.execv(python, [python, "-m", module, *argv])  # noqa: S606 - no shell is wanted
 
 
 def _install(name: str, requirements: Sequence[str]) -> None:

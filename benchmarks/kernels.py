@@ -60,6 +60,14 @@ KNOWN = {
             ("ipykernel==7.4.*", _NUMPY),
             "ipykernel",
         ),
+        Kernel(
+            "ipykernel6",
+            ("{python}", "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f",
+             "{connection_file}"),
+            "ipykernel6",
+            ("ipykernel==6.31.*", _NUMPY),
+            "ipykernel",
+        ),
         Kernel("xpython", _XPYTHON, "xpython", _XEUS, "xeus-python"),
         Kernel("raw", (*_XPYTHON, "--raw"), "xpython", _XEUS, "xeus-python"),
         Kernel(

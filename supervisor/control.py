@@ -145,6 +145,12 @@ class Control:
         match event:
             case events.ShutdownAsked(request):
                 self._shut_down(request)
+            case events.InterruptAsked(request):
+                self._interrupt()
+                self._answer(request, "interrupt_reply", {"status": "ok"})
+            case events.InterruptMissed(number):
+                if self._process is not None and self._process.running() == number:
+                    self._interrupt()
             case events.Signalled(why):
                 log.info("ending: %s", why)
                 self._do(self._life.take(Event.STOP))

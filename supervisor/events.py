@@ -310,6 +310,18 @@ class ShutdownAsked(NamedTuple):
     request: Request
 
 
+class InterruptAsked(NamedTuple):
+    """An interrupt_request came on the shell channel, where VS Code sends it."""
+
+    request: Request
+
+
+class InterruptMissed(NamedTuple):
+    """An interrupt came while this request waited for its worker, which has it by now."""
+
+    number: int
+
+
 class Signalled(NamedTuple):
     """The supervisor was told to end by a signal, or by its parent's death."""
 
@@ -333,6 +345,8 @@ ToControl = (
     | Misbehaved
     | Buried
     | ShutdownAsked
+    | InterruptAsked
+    | InterruptMissed
     | Signalled
     | UsageAsked
     | Overrun

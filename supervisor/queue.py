@@ -36,6 +36,7 @@ class Queue:
         """Set once no worker will come: why."""
         self.interrupted = 0
         """The number of a request that is to be interrupted as soon as it begins."""
+        self._first = 0  # the number of the newest worker's first request
 
     def __repr__(self) -> str:
         return f"<Queue: {self.current} runs, {len(self._waiting)} wait>"
@@ -78,19 +79,29 @@ class Queue:
         if not self.ready:
             return None
         self.current = self._waiting.popleft().request
+        self._first = self._first or self.current.number
         return Turn.SEND, self.current
 
-    def interrupt(self) -> None:
+    def part(self) -> None:
+        """Note that there is no worker any more."""
+        self.ready = False
+        self._first = 0
+
+    def interrupt(self) -> int:
         """Interrupt the execution that waits for a worker to be ready, if one does.
 
         Its client sees it as running. With a worker ready nothing waits here, but behind a request
-        that runs; and then that one is interrupted.
+        that runs; and then that one is interrupted. If the worker became ready only just now, the
+        request that waited for it is with it already: gives its number, or else 0.
         """
+        if self.current is not None and self.current.number == self._first:
+            return self._first
         if self.current is None and not self.ready:
             for waiting in self._waiting:
                 if waiting.request.message.msg_type == "execute_request" and not waiting.aborted:
                     self.interrupted = waiting.request.number
-                    return
+                    break
+        return 0
 
     def _forget(self, request: Request) -> None:
         if self.current is not None and self.current.number == request.number:

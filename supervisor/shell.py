@@ -135,7 +135,8 @@ class Shell:
                     stock = events.Stock(generation, self._queue.executions())
                     self._to_control.put(stock)
                 case events.Interrupt():
-                    self._queue.interrupt()
+                    if number := self._queue.interrupt():
+                        self._to_control.put(events.InterruptMissed(number))
                 case events.Finish():
                     self._receive(ALL)
                     self._advance()
@@ -151,7 +152,7 @@ class Shell:
             if worker.requests in self._poller:
                 self._poller.unregister(worker.requests)
             self._worker = None
-            self._queue.ready = False
+            self._queue.part()
             self._to_iopub.wake()  # it may not have heard of the newest request
             self._outgoing.clear()
             self._prompt = None
@@ -216,6 +217,9 @@ class Shell:
             self._answer(request, "connect_reply", {"status": "ok", **ports})
         elif msg_type == "shutdown_request":
             self._to_control.put(events.ShutdownAsked(request))
+        elif msg_type == "interrupt_request":
+            self._advance()  # what came before it on this socket is what it means
+            self._to_control.put(events.InterruptAsked(request))
         else:
             log.warning("shell: no %r is known here; it gets no reply", msg_type)
             self._to_iopub.put(events.Answer(request, "", b"{}"))

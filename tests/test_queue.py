@@ -209,3 +209,19 @@ class TestAnInterrupt:
         turns(queue)
         queue.interrupt()
         assert queue.interrupted == 0
+
+    def test_is_for_the_cell_that_its_worker_has_just_been_given(self):
+        """G27: while it was on its way, the worker became ready; it is not lost."""
+        queue = queue_of(CELL, CELL, ready=False)
+        queue.ready = True
+        assert turns(queue) == ["send 1"]
+        assert queue.interrupt() == 1
+        over(queue, 1)
+        assert queue.interrupt() == 0
+        assert turns(queue) == ["send 2"]
+        assert queue.interrupt() == 0, "only what waited for the worker"
+        queue.part()
+        queue.put_back(queue.current)
+        queue.ready = True
+        assert turns(queue) == ["send 2"]
+        assert queue.interrupt() == 2

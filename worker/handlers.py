@@ -65,7 +65,7 @@ class Handlers:
         store_history = field(request, "store_history", bool, not silent) and not silent
         expressions = field(request, "user_expressions", dict, {})
         self._stdin.allowed = field(request, "allow_stdin", bool, default=False)
-        shell.last_error, shell.display_failed = None, False
+        shell.display_failed = False
         shell.displayhook.active = False
         count = shell.execution_count
         if silent:

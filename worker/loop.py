@@ -110,6 +110,8 @@ class Loop:
         begin = self._sender.hold if is_cell else self._sender.send
         begin(Kind.BEGIN, number, str(count).encode(), self._stale())
         failure: BaseException | None = None
+        # Before the handler begins: an interrupt may keep it from that.
+        shell.last_error = None
         if meter is not None:
             meter.begin(number, count)
         shell.allocation.hold()
