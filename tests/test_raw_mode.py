@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
+
+from benchmarks.kernels import named
+from benchmarks.raw_mode.driver import drive
+
 
 def hit(frontend, parent, request):
     """Receive the end of a cell that an interrupt on the shell channel has hit."""
@@ -42,3 +48,10 @@ class TestInterruptsOnTheShellChannel:
         frontend.recv_idle(request)
         frontend.recv_reply(request, msg_type="interrupt_reply")
         assert frontend.run("1") == [("result", "1")]
+
+
+def test_thirty_rounds_without_a_stuck_cell():
+    """A short run of the driver: spawned, frozen, interrupted, killed and started again."""
+    kernel = replace(named("bulkhead"), python=sys.executable)
+    tally = drive([kernel], range(20, 50), 30.0)["bulkhead"]
+    assert (tally.rounds, tally.stuck, tally.wrong) == (30, {}, {})

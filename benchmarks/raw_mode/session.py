@@ -48,6 +48,7 @@ class Session:
         self._process: Process | None = None
         self._client: Client | None = None
         self._poller = zmq.Poller()
+        self._seen: dict[str, tuple[str, bool, str]] = {}  # of cells that may not be over
         self.start()
 
     # Its life.
@@ -95,9 +96,9 @@ class Session:
         with contextlib.suppress(FailedError):
             process.wait(self.deadline)
         _, alive = psutil.wait_procs(family[1:], timeout=1)
-        self.left += len(alive)
         for each in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
+                self.left += each.status() != psutil.STATUS_ZOMBIE  # that waits for init
                 each.kill()
         process.close()
         client.close()
@@ -127,7 +128,8 @@ class Session:
         Gives the status, or the name of the error, and the text.
         """
         end = time.monotonic() + self.deadline
-        status, idle, text = "", False, ""
+        # What comes in one breath with the text may be the cell's end: it is kept for later.
+        status, idle, text = self._seen.pop(msg_id, ("", False, ""))
         while not (status and idle):
             if time.monotonic() > end:
                 raise StuckError("no idle" if status else "no reply" if idle else "no end")
@@ -142,6 +144,7 @@ class Session:
                 elif message.msg_type == "status":
                     idle |= content["execution_state"] == "idle"
             if until and until in text:
+                self._seen[msg_id] = status, idle, text
                 return "", text
         return status, text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def merge(path: Path, tallies: dict[str, Tally]) -> dict[str, Tally]:
             sums[name] = Tally(**fields, **counters)
     for name, tally in tallies.items():
         sums.setdefault(name, Tally()).add(tally)
-    text = json.dumps({name: asdict(tally) for name, tally in sums.items()}, indent=1)
+    # vars() and not asdict(), which takes a Counter for pairs to be counted.
+    text = json.dumps({name: vars(tally) for name, tally in sums.items()}, indent=1)
     path.write_text(text + "\n", encoding="utf-8")
     return sums
 
