@@ -20,6 +20,7 @@ from .events import FOR_THE_WORKER, Request
 from .interruption import Interruption
 from .kernel_info import kernel_info
 from .lifecycle import MAX_STILLBORN, Do, Event, Lifecycle, State
+from .patience import Patience
 from .post_mortem import RESTARTED, STOPPED, Ended, Facts, Report, exit_status, gave_up, report
 from .tally import Tally
 from .timers import Timers
@@ -78,6 +79,7 @@ class Control:
         self._told = STOPPED  # ... and how it was told
         self._shutdown: list[tuple[Request, bool]] = []  # who asked, and whether for a restart
         self._timers = Timers()
+        self._patience = Patience(self._timers, lambda: self._process)
         self._finished = False
         self._poller = zmq.Poller()
         self._debugger = Debugger(inboxes, self._poller)
@@ -175,17 +177,7 @@ class Control:
     def _misbehaved(self, event: events.Misbehaved) -> None:
         # A death begins with a closed pipe, too, and is then nobody's doing.
         patience = self._deadlines.closed if event.closed else 0.0
-        self._end_after(patience, event.generation, "KernelMisbehaved", event.why)
-
-    def _end_after(self, seconds: float, generation: int, ename: str, why: str) -> None:
-        """End a worker after a while, unless it has ended by then."""
-
-        def end() -> None:
-            process = self._process
-            if process is not None and process.worker.generation == generation:
-                process.end(ename, why)
-
-        self._timers.after(seconds, end)
+        self._patience.end_after(patience, event.generation, "KernelMisbehaved", event.why)
 
     def _do(self, do: Do) -> None:
         match do:
@@ -220,7 +212,7 @@ class Control:
                 why = f"The interpreter was not ready {seconds:g} s after it was started."
                 if self._process is None:
                     raise WorkerStartError("the zygote has not started a worker; is it stopped?")
-                self._end_after(0, generation, "KernelStuck", why)
+                self._patience.end_after(0, generation, "KernelStuck", why)
 
         self._timers.after(self._deadlines.hello, too_late)
 
@@ -368,7 +360,9 @@ class Control:
             return
         self._to_shell.put(events.Gone(process.worker.generation))  # closes its pipe
         process.ask_to_leave()
-        self._insist(process.worker.generation, self._deadlines.leave)
+        self._patience.insist(
+            process.worker.generation, self._deadlines.leave, self._deadlines.term
+        )
 
     def _give_up_on_zygote(self) -> None:
         if self._life.state is State.STARTING and self._process is None:
@@ -378,18 +372,7 @@ class Control:
 
     def _see_off(self, generation: int) -> None:
         """Let a worker end whose user said exit(): a thread of its own may keep it for ever."""
-        self._insist(generation, self._deadlines.goodbye)
-
-    def _insist(self, generation: int, seconds: float) -> None:
-        """End a worker that does not end by itself in a while."""
-
-        def signal_it(signum: int) -> None:
-            process = self._process  # which is reaped only after it was taken from here
-            if process is not None and process.worker.generation == generation:
-                process.signal(signum)
-
-        self._timers.after(seconds, lambda: signal_it(signal.SIGTERM))
-        self._timers.after(seconds + self._deadlines.term, lambda: signal_it(signal.SIGKILL))
+        self._patience.insist(generation, self._deadlines.goodbye, self._deadlines.term)
 
     def _finish(self) -> None:
         self._to_shell.put(events.Stop(STOPPED))

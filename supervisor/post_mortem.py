@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+from datetime import datetime, timezone
 from pathlib import Path
 from textwrap import wrap
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..shared import cells, sizes
 
@@ -80,6 +81,22 @@ class Costs(NamedTuple):
     system: float
     peak: int
     """Bytes."""
+
+    def metadata(self) -> dict[str, Any]:
+        """Give the metadata of its reply, in the form of ``worker.costs``."""
+        began = datetime.fromtimestamp(self.began, timezone.utc)  # noqa: UP017 - one import less
+        return {
+            "started": began.isoformat(),
+            "status": "error",
+            "resources": {
+                "wall": self.wall,
+                "cpu_user": self.user,
+                "cpu_system": self.system,
+                "cpu_children": 0.0,
+                "memory_peak": self.peak,
+                "memory_change": None,  # its memory is gone with it
+            },
+        }
 
 
 class Ended(NamedTuple):

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from ..shared.records import Kind, Record, RecordError
@@ -230,7 +229,13 @@ class Transcript:
         # Whoever gets no reply goes on at the idle, which comes before Shell can look at its queue.
         name = reply_type(msg_type)
         abort = bool(name) and not report.expected
-        reply = Reply(request, name, dumps(content), _metadata(costs), abort=abort)
+        reply = Reply(
+            request,
+            name,
+            dumps(content),
+            dumps(costs.metadata()) if costs is not None else b"{}",
+            abort=abort,
+        )
         return [*actions, TellShell(reply)]
 
     def _forget_close(self, request: Request) -> None:
@@ -393,19 +398,3 @@ def reply_type(msg_type: str) -> str:
 def _reply(request: Request, msg_type: str, content: bytes) -> TellShell | TellControl:
     reply = Reply(request, msg_type, content)
     return TellShell(reply) if request.channel == "shell" else TellControl(reply)
-
-
-def _metadata(costs: Costs | None) -> bytes:
-    """Give the metadata of a failed request's reply, in the form of ``worker.costs``."""
-    if costs is None:
-        return b"{}"
-    resources = {
-        "wall": costs.wall,
-        "cpu_user": costs.user,
-        "cpu_system": costs.system,
-        "cpu_children": 0.0,
-        "memory_peak": costs.peak,
-        "memory_change": None,  # its memory is gone with it
-    }
-    started = datetime.fromtimestamp(costs.began, timezone.utc).isoformat()  # noqa: UP017
-    return dumps({"started": started, "status": "error", "resources": resources})
