@@ -37,8 +37,12 @@ def test_crash_is_told_in_its_cell(open_notebook):
 
 @ONCE
 def test_crash_ends_run_all(open_notebook):
-    """The cells below the one that crashed are not run, and can be run at once (G21)."""
-    window = open_notebook("print('above')", SEGFAULT, "print('below')", "print('last')")
+    """The cells below the one that crashed are not run, and can be run at once (G21).
+
+    JupyterLab takes its time to send them all; one that it sends after the crash was told is run.
+    """
+    late = f"import time\ntime.sleep(2)\n{SEGFAULT}"
+    window = open_notebook("print('above')", late, "print('below')", "print('last')")
     window.menu("Run", "runmenu:run-all")
     window.shows(1, "KernelSegfault")
     window.ended(1)
