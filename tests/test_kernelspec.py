@@ -47,7 +47,7 @@ def read(folder):
 def expected(**changes):
     spec = json.loads((PACKAGED / "kernel.json").read_text(encoding="utf-8"))
     spec["argv"][0] = sys.executable
-    spec["metadata"] = {"debugger": True}  # debugpy is installed where the tests run
+    spec["metadata"] |= {"debugger": True}  # debugpy is installed where the tests run
     return spec | changes
 
 

@@ -38,6 +38,7 @@ import traceback
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from ..shared.ledger import Slot
 from ..shared.limits import NO_LIMITS, Why, why_of
@@ -327,6 +328,9 @@ _set_handler, _get_handler = signal.signal, signal.getsignal
 
 _ASYNCIO = os.path.dirname(asyncio.__file__)  # noqa: PTH120 - to be compared with a string
 _OURS = os.path.dirname(__file__)  # noqa: PTH120 - as above
+# What Python calls when something is let go of: an exception there is printed, and is over.
+for _container in (WeakSet, WeakKeyDictionary, WeakValueDictionary):
+    fragile(getattr(_container(), "_remove"))  # noqa: B009 - the type stubs do not know it
 _CALL = Interrupts.call.__code__
 _CALLBACK = asyncio.events.Handle._run.__code__  # noqa: SLF001
 _LOOP = asyncio.BaseEventLoop.run_forever.__code__

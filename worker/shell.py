@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import traceback
+import warnings
 from contextlib import contextmanager
 from types import CodeType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -230,6 +231,11 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
 
 defer_between(InteractiveShell._run_cell, InteractiveShell.run_cell_async)  # noqa: SLF001
 fragile(EventManager.trigger)
+# An interrupt can fall between making a coroutine and awaiting it, where Python lets nobody catch
+# it. It stops the cell as it should; that the coroutine was not needed is no news for the user.
+warnings.filterwarnings(
+    "ignore", r"coroutine '(ZMQ)?InteractiveShell\.\w+' was never awaited", RuntimeWarning
+)
 # IPython's own callback before a cell: an interrupt there would be told as its failure, and lost.
 if (_callback := getattr(InteractiveShell, "_clear_warning_registry", None)) is not None:
     protected(_callback)
