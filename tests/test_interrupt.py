@@ -310,8 +310,8 @@ class TestBorder:
             second = frontend.execute("for i in range(20_000): pass", stop_on_error=False)
             frontend.recv_begin(first)
             early = rng.random() < 0.1  # a sweep begins before the border
-            request = frontend.interrupt() if early else None
-            gate.open()
+            with gate.meet():
+                request = frontend.interrupt() if early else None
             until = time.perf_counter() + rng.uniform(0, 0.003)
             while time.perf_counter() < until:
                 pass
