@@ -17,11 +17,11 @@ import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from ...shared import parking
+from ...shared import meminfo, parking
 from ...shared.parking import Parked, Unable
 from ...shared.records import Kind
 from .. import forks, jsons
-from . import budget, descriptors, meminfo
+from . import budget, descriptors
 from .budget import OFF, Budget
 from .children import Children
 from .libraries import Libraries
@@ -79,13 +79,16 @@ class Snapshots:
         """What would not come back with it."""
         self.why_not = "" if sys.platform == "linux" else "only Linux has what it takes"
         """Why the newest cell is in none."""
-        if mode != OFF:
-            self._children.hide()
+        self._children.hide()
 
     @property
     def exists(self) -> bool:
         """Tell whether there is a snapshot now."""
         return bool(self._newest) and self._children.lives(self._newest)
+
+    def memory(self) -> int:
+        """Give the bytes that the newest one has for itself; 0 if there is none."""
+        return meminfo.private(self._newest) if self.exists else 0
 
     def switch(self, mode: str) -> None:
         """Switch snapshots on or off."""
@@ -93,7 +96,6 @@ class Snapshots:
         if mode == OFF:
             self._tell(Unable("it was switched off (%recovery off)", self._count(), final=True))
         else:
-            self._children.hide()
             self.budget.worked(0.0)
 
     def close(self) -> None:
@@ -149,7 +151,7 @@ class Snapshots:
             found.busy
             or (found.unsafe and f"{found.unsafe} has threads of its own, and cannot be copied")
             or descriptors.refusal()
-            or budget.shortage(meminfo.read(self._shell.limits.memory))
+            or self._shortage()
             or self._debugger()
         )
         count = self._count()
@@ -163,6 +165,10 @@ class Snapshots:
         if failure:
             self._give_up(failure, count)
         return False
+
+    def _shortage(self) -> str:
+        limit = self._shell.limits.memory
+        return budget.shortage(meminfo.resident(), meminfo.read(), limit)
 
     def _debugger(self) -> str:
         return "a debugger is at work" if "debugpy" in sys.modules else ""
