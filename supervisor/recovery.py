@@ -183,7 +183,7 @@ class Recovery:
                 self._hang_up()
                 return
             match message:
-                case Parked(pid) if len(fds) == 1 and _is_child(pid, self._worker):
+                case Parked(pid) if len(fds) == 1 and self._is_snapshot(pid):
                     self.drop()
                     self._newest = _Snapshot(message, socket.socket(fileno=fds[0]))
                     self._unable = None
@@ -195,6 +195,15 @@ class Recovery:
                 case _:
                     log.warning("worker %s: no word about snapshots is like this", self._worker)
                     _close_all(fds)
+
+    def _is_snapshot(self, pid: int) -> bool:
+        """Tell whether a process can be the worker's snapshot: its child, or an orphan of it."""
+        try:
+            text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+            parent = int(text.rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return False
+        return parent in (self._worker, self._zygote.pid)
 
     def _hang_up(self) -> None:
         line, self._line = self._line, None
@@ -241,15 +250,6 @@ class Recovery:
         self._waking = None
         self._poller.unregister(snapshot.end.fileno())
         snapshot.end.close()
-
-
-def _is_child(pid: int, parent: int) -> bool:
-    """Tell whether one process is the child of another: so much is asked of a snapshot."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return int(text.rpartition(")")[2].split()[1]) == parent
-    except (OSError, ValueError, IndexError):
-        return False
 
 
 def _close_all(fds: list[int]) -> None:

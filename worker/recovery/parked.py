@@ -118,8 +118,6 @@ class Snapshot:
         die_with_parent(wake.parent)
         volunteer()
         rename(self._name)
-        for fd in fresh:
-            os.set_inheritable(fd, False)
         self._attachment.attach(fresh)
         unlocked = locks.take_again(self._before.locks)
         written = descriptors.changed(self._parted.files)
