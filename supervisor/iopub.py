@@ -286,7 +286,7 @@ class IOPub:
             log.info("worker %s: %s bytes of a torn record", worker.pid, pipes.decoder.pending)
         pipes.close()
         self._pipes = None
-        self._to_control.put(events.Drained(worker.generation))
+        self._to_control.put(events.Drained(worker.generation, self._transcript.next_count))
 
     def _drain_inbox(self) -> None:
         transcript = self._transcript

@@ -25,6 +25,7 @@ from .history import WorkerHistoryManager
 from .interrupts import defer_between, fragile, protected
 from .magics import KernelMagics
 from .naming import Compiler
+from .recovery.magic import RecoveryMagics
 from .resources import ResourceMagics, show_cell
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .costs import Meter
     from .interrupts import Interrupts
     from .publisher import Publisher
+    from .recovery.snapshots import Snapshots
 
 FIGURES = "module://matplotlib_inline.backend_inline"
 
@@ -63,6 +65,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     meter: Meter | None = AnyTrait(None)
     samples: Reader = AnyTrait()
     limits: Limits = AnyTrait(NO_LIMITS)
+    snapshots: Snapshots = AnyTrait()
     # No traits: these are set for each cell, and nobody observes them.
     last_error: dict[str, Any] | None = None
     """Content of the error message of the running cell, once it was published."""
@@ -112,7 +115,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     def init_magics(self) -> None:
         """Add the kernel's own magics."""
         super().init_magics()
-        self.register_magics(KernelMagics, ResourceMagics)
+        self.register_magics(KernelMagics, ResourceMagics, RecoveryMagics)
         self.input_transformer_manager.cleanup_transforms.append(show_cell)
 
     @contextmanager
