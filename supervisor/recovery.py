@@ -189,7 +189,7 @@ class Recovery:
                 self._hang_up()
                 return
             match message:
-                case Parked(pid) if len(fds) == 1 and _is_child(pid, self._worker):
+                case Parked(pid) if len(fds) == 1 and self._is_snapshot(pid):
                     self.drop()
                     self._newest = _Snapshot(message, socket.socket(fileno=fds[0]))
                     self._unable = None
@@ -201,6 +201,10 @@ class Recovery:
                 case _:
                     log.warning("worker %s: no word about snapshots is like this", self._worker)
                     _close_all(fds)
+
+    def _is_snapshot(self, pid: int) -> bool:
+        """Tell whether a process is a child of the worker; once that is dead, of its heir."""
+        return pid != self._worker and _parent(pid) in (self._worker, self._zygote.pid)
 
     def _hang_up(self) -> None:
         line, self._line = self._line, None
@@ -249,13 +253,13 @@ class Recovery:
         snapshot.end.close()
 
 
-def _is_child(pid: int, parent: int) -> bool:
-    """Tell whether one process is the child of another: so much is asked of a snapshot."""
+def _parent(pid: int) -> int:
+    """Give the parent of a process; 0 if there is no such process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return int(text.rpartition(")")[2].split()[1]) == parent
+        return int(text.rpartition(")")[2].split()[1])
     except (OSError, ValueError, IndexError):
-        return False
+        return 0
 
 
 def _close_all(fds: list[int]) -> None:

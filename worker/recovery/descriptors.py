@@ -96,11 +96,13 @@ def part(
         try:
             status = os.fstat(fd)
             mode = status.st_mode
-            if before.get(fd) == (status.st_dev, status.st_ino) and not stat.S_ISREG(mode):
-                continue
+            is_known = before.get(fd) == (status.st_dev, status.st_ino)
             if stat.S_ISREG(mode):
-                if (file := _reopen(fd)) is not None:
+                file = _reopen(fd)
+                if file is not None and not is_known:
                     files.append(file)
+            elif is_known:
+                continue
             elif stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode):
                 connections += 1
                 _silence(fd)
