@@ -77,6 +77,7 @@ class Recovery:
         self._newest: _Snapshot | None = None
         self._unable: Unable | None = None  # the newest cells are in none, and why
         self._waking: tuple[_Snapshot, Ends, Callable[[Outcome], None]] | None = None
+        self._behind = ""  # why what is waking lacks the newest cells, if it does
         self._woken: Woken | None = None
         self._failed = 0  # restored workers that died, one after another
 
@@ -134,8 +135,9 @@ class Recovery:
         self._failed = 0 if worked else self._failed
         snapshot, self._newest = self._newest, None
         unable, self._unable = self._unable, None
+        self._behind = unable.why if unable is not None else ""
         if snapshot is None:
-            told(Outcome(why_not=unable.why if unable is not None else ""))
+            told(Outcome(why_not=self._behind))
             return
         if self._failed >= TRIES:
             self._failed = 0
@@ -228,7 +230,7 @@ class Recovery:
         else:
             self._end_waking()
             self._woken = Woken(snapshot.parked.pid, ends)
-            told(Outcome(True, snapshot.parked.after, message.losses))
+            told(Outcome(True, snapshot.parked.after, message.losses, self._behind))
 
     def _give_up(self, why: str) -> None:
         assert self._waking is not None

@@ -24,6 +24,9 @@ class Case(NamedTuple):
     """Its repr."""
     losses: tuple[str, ...] = ()
     """Words that the report has to have about what did not come back; with none it has none."""
+    behind: str = ""
+    """Words of the reason for which there is no snapshot of the last cell of the setup; ``probe``
+    runs on the one before."""
     refused: str = ""
     """Words of the reason for which nothing is restored; ``probe`` runs on a new interpreter."""
     fatal: str = DIE
@@ -229,7 +232,7 @@ IPYTHON = [
         "In, Out and the last results",
         "6 * 7\n%%\n'second'",
         "(_, __, _2, _3, In[2], Out[3], sorted(Out), get_ipython().execution_count)",
-        "('second', 42, 42, 'second', '6 * 7', 'second', [2, 3], 5)",
+        "('second', 42, 42, 'second', '6 * 7', 'second', [2, 3], 6)",
     ),
     Case(
         "magics and aliases",
@@ -347,7 +350,6 @@ worker = asyncio.create_task(work())
         "import asyncio\nfirst = await asyncio.to_thread(lambda: 5)",
         "(first, await asyncio.wait_for(asyncio.to_thread(lambda: 6), 20))",
         "(5, 6)",
-        losses=("asyncio_0",),
     ),
     Case(
         "a server of asyncio",

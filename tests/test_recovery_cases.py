@@ -18,6 +18,7 @@ from recovery_resources import RESOURCES
 ALL = [*CASES, *RESOURCES, *LIBRARIES]
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 BACK = "Its variables are back"
+BEHIND = "Its variables are as they were after In [1]."
 GONE = "Its variables are gone"
 NOT_BACK = "What did not come back: "
 
@@ -42,7 +43,8 @@ def look(frontend, case):
         assert GONE in report, report
         assert case.refused in report, report
     else:
-        assert BACK in report, report
+        assert (BEHIND if case.behind else BACK) in report, report
+        assert case.behind in report, report
         losses = report.partition(NOT_BACK)[2].partition(" Next: ")[0]
         assert bool(losses) == bool(case.losses), losses
         for words in case.losses:

@@ -169,6 +169,8 @@ def _reopen(fd: int) -> File | None:
         return None
     position = os.lseek(fd, 0, os.SEEK_CUR)
     path = _target(fd)
+    if flags & os.O_TMPFILE == os.O_TMPFILE:  # two bits, of which one means a folder
+        flags &= ~os.O_TMPFILE
     again = os.open(f"/proc/self/fd/{fd}", flags & ~_NOT_AGAIN)
     os.lseek(again, position, os.SEEK_SET)
     put(again, fd)
