@@ -217,19 +217,34 @@ before = held(path, 'flock'), held(folder / 'other', 'lockf')
 
 CONNECTIONS = [
     Case(
-        "pipes and sockets",
+        "sockets",
         """
-import os, socket
-r, w = os.pipe(); a, b = socket.socketpair(); os.write(w, b'x'); a.send(b'x')
-a.settimeout(20); b.settimeout(20)
+import socket
+a, b = socket.socketpair(); a.send(b'x'); a.settimeout(20); b.settimeout(20)
 def attempt(f, *args):
     try: return f(*args)
     except OSError as error: return type(error).__name__
 """,
-        "[attempt(os.read, r, 9), attempt(os.write, w, b'x'), attempt(b.recv, 9), "
-        "attempt(a.send, b'x')]",
-        "[b'', 'BrokenPipeError', b'', 'BrokenPipeError']",
-        losses=("4 connections",),
+        "[attempt(b.recv, 9), attempt(a.send, b'x')]",
+        "[b'', 'BrokenPipeError']",
+        losses=("2 connections",),
+    ),
+    Case(
+        "a pipe to oneself",
+        "import os\nr, w = os.pipe(); os.write(w, b'kept'); os.set_blocking(r, False)",
+        "first = os.read(r, 99); os.write(w, b'more'); (first, os.read(r, 99))",
+        "(b'kept', b'more')",
+        fatal=f"os.read(r, 2); os.write(w, b'lost')\n{DIE}",
+    ),
+    Case(
+        "a pipe to a child",
+        "import subprocess\n"
+        "p = subprocess.Popen(['cat'], stdin=subprocess.PIPE, stdout=subprocess.PIPE)",
+        "got = p.stdout.read()\ntry: p.stdin.write(b'x'); p.stdin.flush(); r = 'written'\n"
+        "except BrokenPipeError: r = 'broken'\n"
+        "try: p.stdin.close()\nexcept BrokenPipeError: pass\n(got, r)",
+        "(b'', 'broken')",
+        losses=("2 connections", "1 child process"),
     ),
     Case(
         "http, kept alive",
@@ -559,12 +574,25 @@ except ChildProcessError: after = 'nobody knows'
     ),
     Case(
         "multiprocessing Queue",
-        "import multiprocessing as mp\nq = mp.get_context('fork').Queue(); q.put('a'); q.get()",
-        "import queue\ntry: q.put('b'); r = q.get(timeout=2)\n"
-        "except (queue.Empty, OSError, EOFError) as e: r = 'error'\n"
-        "new = mp.get_context('fork').Queue(); new.put('c'); (r, new.get(timeout=20))",
-        "('error', 'c')",
-        losses=("connections",),
+        "import multiprocessing as mp\nctx = mp.get_context('fork')\n"
+        "q = ctx.Queue(); q.put('a'); q.get(); q.put('kept')\n"
+        "bounded = ctx.Queue(1); bounded.put(1); bounded.get()",
+        "q.put('b'); bounded.put(2); (q.get(timeout=20), q.get(timeout=20), bounded.get(timeout=20))",
+        "('kept', 'b', 2)",
+        fatal=f"q.get(); bounded.put(3)\n{DIE}",
+    ),
+    Case(
+        "multiprocessing Queue with a child",
+        """
+import multiprocessing as mp, queue
+ctx = mp.get_context('fork'); to, back = ctx.Queue(), ctx.Queue()
+def work():
+    while True: back.put(to.get() + 1)
+p = ctx.Process(target=work); p.start(); to.put(1); first = back.get(timeout=20)
+""",
+        "try: r = back.get(timeout=20)\nexcept (OSError, EOFError) as e: r = 'error'\n(first, r)",
+        "(2, 'error')",
+        losses=("connections", "1 child process"),
     ),
     Case(
         "multiprocessing locks",

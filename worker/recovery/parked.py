@@ -61,7 +61,7 @@ def note(threads: tuple[str, ...]) -> Before:
         tuple(map(signal.getitimer, _TIMERS)),
         locks.held(descriptors.regular_files()),
         threads,
-        Past(os.getpid(), processes.zombies()),
+        Past(os.getpid(), os.getpgrp(), processes.zombies()),
     )
 
 
@@ -159,10 +159,10 @@ def losses(
             f"{'is' if one else 'are'} closed now."
         )
     if ended := tally.ended():
-        told.append(f"What ended with it: {', '.join(ended)}.")
+        told.append(f"{' and '.join(ended)} that ended with it.")
     told += [f"Child process {pid}, which goes on by itself." for pid in tally.alone]
     told += [f"{path} was locked, and can only be read now." for path in unlocked]
-    told += [f"{path} was written to since, and that stays." for path in written]
+    told += [f"{path} was written to since, and that stays." for path in written if path not in unlocked]
     if shared:
         names = ", ".join(shared[:_MANY_NAMES]) + (", ..." if len(shared) > _MANY_NAMES else "")
         told.append(f"Shared memory ({names}) was not turned back.")

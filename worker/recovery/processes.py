@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
 _KILLED = -9
 _GONE = "the interpreter died and was restored; the processes of this pool did not survive that"
-_MANY = 1 << 20  # a semaphore's limit above which it is none
+_LOKY = ("joblib.externals.loky", "loky")
 
 
 class Past(NamedTuple):
     """The worker, as it was when the snapshot was made."""
 
     pid: int
+    group: int
+    """Its group of processes, which ends with it."""
     ended: dict[int, int]
     """Its children that had ended and had not been waited for, with their exit codes."""
 
@@ -88,7 +90,7 @@ def remedies(past: Past) -> list[tuple[str, str, Callable[[Any, Tally], None]]]:
             return
         if process.pid in past.ended:
             process.returncode = past.ended[process.pid]
-        elif _lives(process.pid):
+        elif _lives(process.pid) and _group(process.pid) != past.group:
             tally.alone.append(process.pid)
             if type(process) is subprocess.Popen:
                 process.__class__ = Orphan
@@ -118,35 +120,23 @@ def remedies(past: Past) -> list[tuple[str, str, Callable[[Any, Tally], None]]]:
 
     found = [
         ("subprocess", "Popen", popen),
-        ("psutil", "Popen", popen),
         ("asyncio.unix_events", "_UnixSubprocessTransport", transport),
+        ("concurrent.futures.process", "ProcessPoolExecutor", _process_pool),
     ]
     for name in ("multiprocessing", "multiprocess"):
         found += [
             (f"{name}.process", "BaseProcess", process),
-            (f"{name}.context", "Process", process),
-            (f"{name}.context", "ForkProcess", process),
-            (f"{name}.context", "SpawnProcess", process),
-            (f"{name}.context", "ForkServerProcess", process),
             (f"{name}.pool", "Pool", _pool),
-            (f"{name}.pool", "ThreadPool", _pool),
-            (f"{name}.synchronize", "Lock", _semaphore),
-            (f"{name}.synchronize", "RLock", _semaphore),
-            (f"{name}.synchronize", "Semaphore", _semaphore),
-            (f"{name}.synchronize", "BoundedSemaphore", _semaphore),
+            (f"{name}.queues", "Queue", _queue),
+            (f"{name}.synchronize", "SemLock", _semaphore),
             (f"{name}.shared_memory", "SharedMemory", _shared_memory),
         ]
-    loky = "joblib.externals.loky"
-    for package in (loky, "loky"):
+    for name in _LOKY:
         found += [
-            (f"{package}.process_executor", "ProcessPoolExecutor", _process_pool),
-            (f"{package}.reusable_executor", "_ReusablePoolExecutor", _process_pool),
-            (f"{package}.backend.process", "LokyProcess", process),
-            (f"{package}.backend.process", "LokyInitMainProcess", process),
-            (f"{package}.backend.synchronize", "Lock", _semaphore),
-            (f"{package}.backend.synchronize", "RLock", _semaphore),
+            (f"{name}.process_executor", "ProcessPoolExecutor", _process_pool),
+            (f"{name}.backend.synchronize", "SemLock", _semaphore),
         ]
-    return [*found, ("concurrent.futures.process", "ProcessPoolExecutor", _process_pool)]
+    return found
 
 
 def forget_helpers() -> None:
@@ -158,8 +148,8 @@ def forget_helpers() -> None:
             vars(server._forkserver).update(  # noqa: SLF001 - as above
                 _forkserver_address=None, _forkserver_alive_fd=None, _forkserver_pid=None
             )
-    for package in ("joblib.externals.loky", "loky"):
-        if (tracker := sys.modules.get(f"{package}.backend.resource_tracker")) is not None:
+    for name in _LOKY:
+        if (tracker := sys.modules.get(f"{name}.backend.resource_tracker")) is not None:
             vars(tracker._resource_tracker).update(_fd=None, _pid=None)  # noqa: SLF001
 
 
@@ -173,6 +163,8 @@ def _process_pool(pool: Any, tally: Tally) -> None:
         pool._flags.flag_as_broken(broken(_GONE))  # noqa: SLF001
     else:
         pool._broken = _GONE  # noqa: SLF001
+    with suppress(AttributeError, OSError):  # a pipe that leads nowhere, which is written to at exit
+        pool._executor_manager_thread_wakeup.close()  # noqa: SLF001
     manager = pool._executor_manager_thread  # noqa: SLF001
     if manager is not None:
         tally.back(manager.name)
@@ -180,11 +172,6 @@ def _process_pool(pool: Any, tally: Tally) -> None:
         wakeups = getattr(module, "_threads_wakeups", {})
         with suppress(KeyError):
             del wakeups[manager]  # at exit it would be joined, and its pipe written to
-    if (feeder := getattr(pool._call_queue, "_thread", None)) is not None:  # noqa: SLF001
-        tally.back(feeder.name)
-        pool._call_queue._cancel_join = None  # noqa: SLF001
-        if (finalize := pool._call_queue._jointhread) is not None:  # noqa: SLF001
-            finalize.cancel()
     pool._executor_manager_thread = None  # noqa: SLF001
     pool._processes = {}  # noqa: SLF001
     for item in list(pool._pending_work_items.values()):  # noqa: SLF001
@@ -197,11 +184,12 @@ def _pool(pool: Any, tally: Tally) -> None:
     """End a pool: its threads and processes are gone. Whoever waits for a result gets an error."""
     if pool._state != "RUN":  # noqa: SLF001
         return
-    tally.add("process pool" if type(pool).__name__ == "Pool" else "thread pool")
+    of_threads = not hasattr(pool._pool[0], "_popen") if pool._pool else False  # noqa: SLF001
+    tally.add("thread pool" if of_threads else "process pool")
     pool._state = "TERMINATE"  # noqa: SLF001 - apply() and the like raise, and do not wait
     for name in ("_worker_handler", "_task_handler", "_result_handler"):
         tally.back(getattr(pool, name).name)
-    if type(pool).__name__ == "ThreadPool":
+    if of_threads:
         tally.back(*(worker._name for worker in pool._pool))  # noqa: SLF001
     with suppress(AttributeError):
         pool._terminate.cancel()  # noqa: SLF001 - the finalizer would join threads and processes
@@ -210,13 +198,26 @@ def _pool(pool: Any, tally: Tally) -> None:
             result._set(getattr(result, "_index", 0), (False, RuntimeError(_GONE)))  # noqa: SLF001
 
 
+def _queue(queue: Any, tally: Tally) -> None:
+    """Let a queue start a new thread that writes what is put into it."""
+    if queue._thread is None:  # noqa: SLF001
+        return
+    tally.back(queue._thread.name)  # noqa: SLF001
+    waiting = list(queue._buffer)  # noqa: SLF001
+    queue._reset(after_fork=True)  # noqa: SLF001 - as in a child that multiprocessing forks
+    if waiting:
+        queue._buffer.extend(waiting)  # noqa: SLF001
+        queue._start_thread()  # noqa: SLF001
+
+
 def _semaphore(lock: Any, _: Tally) -> None:
     """Give a lock the state that it had: its state is in memory that is shared.
 
     So much is known: how often this process had taken it. Nobody else can have it by now.
     """
     semaphore = lock._semlock  # noqa: SLF001
-    if semaphore.maxvalue < _MANY:
+    # A semaphore without bounds does not tell what it began with.
+    if type(lock).__name__ != "Semaphore":
         free = max(0, semaphore.maxvalue - max(0, semaphore._count()))  # noqa: SLF001
         libc, handle = ctypes.CDLL(None), ctypes.c_void_p(semaphore.handle)
         value = ctypes.c_int()
@@ -239,8 +240,17 @@ def _shared_memory(memory: Any, _: Tally) -> None:
 
 def _lives(pid: int) -> bool:
     """Tell whether a process runs; one that has ended and is not waited for does not."""
+    return _stat(pid)[0] not in "ZX"
+
+
+def _group(pid: int) -> int:
+    return int(_stat(pid)[2])
+
+
+def _stat(pid: int) -> list[str]:
+    """Read the state of a process, its parent, its group and more; that of a dead one if none."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return False
-    return text.rpartition(")")[2].split()[0] not in "ZX"
+        return ["X", "0", "0"]
+    return text.rpartition(")")[2].split()

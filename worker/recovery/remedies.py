@@ -1,12 +1,11 @@
 """What is put right among a woken snapshot's objects: those that wait for threads that are gone.
 
-One pass over all objects. Their type is looked at, and nothing else: ``isinstance`` asks an
+One pass over all objects. Their types are looked at, and nothing else: ``isinstance`` asks an
 object's ``__class__``, and runs the user's code for those that make one up.
 """
 
 from __future__ import annotations
 
-import asyncio.selector_events
 import gc
 import socket
 import sys
@@ -19,11 +18,15 @@ from . import processes
 from .tally import Tally
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from .processes import Past
 
+    _Remedy = Callable[[Any, Tally], None]
+
 _GONE = "the interpreter died and was restored; the thread that ran this did not survive that"
+_mro = type.__dict__["__mro__"].__get__  # what a metaclass cannot make up
 _WATCHERS = ("asyncio-waitpid-", "waitpid-")
 """How asyncio names threads that wait for a child. What they wait for is put right."""
 
@@ -37,8 +40,12 @@ def put_right(ours: asyncio.AbstractEventLoop, past: Past, threads: tuple[str, .
     tally.back(*(name for name in threads if name.startswith(_WATCHERS)))
     _imports()
     remedies = _remedies(ours, past)
+    known: dict[int, _Remedy | None] = {}  # by the id of a type: its hash may be the user's code
     for thing in gc.get_objects():
-        remedy = remedies.get(type(thing))
+        kind = type(thing)
+        if id(kind) not in known:
+            known[id(kind)] = next((remedies[b] for b in map(id, _mro(kind)) if b in remedies), None)
+        remedy = known[id(kind)]
         if remedy is not None:
             with suppress(Exception):  # an object that was half made when the snapshot was
                 remedy(thing, tally)
@@ -46,20 +53,17 @@ def put_right(ours: asyncio.AbstractEventLoop, past: Past, threads: tuple[str, .
     return tally
 
 
-def _remedies(
-    ours: asyncio.AbstractEventLoop, past: Past
-) -> dict[type, Callable[[Any, Tally], None]]:
-    """Give what is done about each type, of the libraries that are loaded."""
+def _remedies(ours: asyncio.AbstractEventLoop, past: Past) -> dict[int, _Remedy]:
+    """Give what is done about each type, by its id, of the libraries that are loaded."""
 
     def renew_loop(loop: Any, tally: Tally) -> None:
         if loop is not ours:
             _loop(loop, tally)
 
-    found: dict[type, Callable[[Any, Tally], None]] = {
-        threading.Condition: _condition,
-        asyncio.SelectorEventLoop: renew_loop,
-    }
+    found: dict[int, _Remedy] = {}
     for module, name, remedy in (
+        ("threading", "Condition", _condition),
+        ("asyncio.selector_events", "BaseSelectorEventLoop", renew_loop),
         ("concurrent.futures.thread", "ThreadPoolExecutor", _thread_pool),
         ("concurrent.futures.thread", "_WorkItem", _work_item),
         ("logging.handlers", "QueueListener", _listener),
@@ -67,7 +71,7 @@ def _remedies(
     ):
         kind = getattr(sys.modules.get(module), name, None)
         if isinstance(kind, type):
-            found[kind] = remedy
+            found[id(kind)] = remedy
     return found
 
 
