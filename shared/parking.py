@@ -12,8 +12,12 @@ None for what is no message.
 from __future__ import annotations
 
 import json
+import os
 import socket
 from typing import Any, NamedTuple, get_type_hints
+
+PROCESS_NAME = b"bulkhead-parked"
+"""What the system calls a snapshot while it waits (15 bytes at most)."""
 
 LONGEST = 1 << 16
 """Bytes of a message. Words are cut so that it fits."""
@@ -82,6 +86,8 @@ def receive(end: socket.socket, most: int) -> tuple[Message | None, list[int]]:
     and the socket does not wait.
     """
     data, fds, _, _ = socket.recv_fds(end, LONGEST, most)
+    for fd in fds:
+        os.set_inheritable(fd, False)  # received descriptors are, unlike all others
     if not data:
         raise EOFError
     return _read(data), fds

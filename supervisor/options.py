@@ -102,6 +102,8 @@ def parse_options(argv: list[str]) -> Options:
     recover = _value(values, "--recover", "off")
     if recover not in ("auto", "on", "off"):
         _fail(f"--recover must be 'auto', 'on' or 'off', not {recover!r}.")
+    if policy.exit_on_crash:
+        recover = "off"  # nothing is to go on
     file = values.get("--connection-file", "")
     session = os.urandom(16).hex()
     worker = WorkerOptions(file, session, tuple(for_ipython), limits, measure == "on", recover)

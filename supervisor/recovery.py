@@ -19,7 +19,7 @@ import zmq
 from ..shared import parking
 from ..shared.parking import Awake, Parked, Unable, Wake
 from . import pipes
-from .recovery_words import Outcome
+from .recovery_words import Outcome, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,19 +34,6 @@ PROOF = 3.0
 """Seconds in which a woken snapshot has to prove that it works."""
 TRIES = 2
 """Restored workers that die without a cell that succeeds, before a fresh one is started."""
-
-
-class Standing(NamedTuple):
-    """What a crash would leave now, for whoever asks what the kernel uses."""
-
-    after: int
-    """The newest cell that is in a snapshot."""
-    pid: int
-    """Of the snapshot; 0 if there is none."""
-    cost: float
-    losses: tuple[str, ...]
-    why_not: str
-    """Why the newest cell is in none."""
 
 
 class _Snapshot(NamedTuple):
@@ -116,6 +103,13 @@ class Recovery:
         if self._newest is not None:
             self._newest.drop()
             self._newest = None
+
+    def sacrifice(self) -> None:
+        """Let the snapshot end because the running cell needs its memory."""
+        if self._newest is not None:
+            log.info("the snapshot after cell %s had to go: memory", self._newest.parked.after)
+            self._unable = Unable("its memory was needed by this cell", self._newest.parked.after)
+            self.drop()
 
     def leave(self) -> None:
         """Hear the last words of a worker that has died."""
@@ -205,8 +199,13 @@ class Recovery:
                     _close_all(fds)
 
     def _is_snapshot(self, pid: int) -> bool:
-        """Tell whether a process is a child of the worker; once that is dead, of its heir."""
-        return pid != self._worker and _parent(pid) in (self._worker, self._zygote.pid)
+        """Tell whether a process can be the worker's snapshot: its child, or an orphan of it."""
+        try:
+            text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+            parent = int(text.rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return False
+        return pid != self._worker and parent in (self._worker, self._zygote.pid)
 
     def _hang_up(self) -> None:
         line, self._line = self._line, None
@@ -253,15 +252,6 @@ class Recovery:
         self._waking = None
         self._poller.unregister(snapshot.end.fileno())
         snapshot.end.close()
-
-
-def _parent(pid: int) -> int:
-    """Give the parent of a process; 0 if there is no such process."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return int(text.rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 def _close_all(fds: list[int]) -> None:

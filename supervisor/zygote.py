@@ -60,7 +60,10 @@ class Zygote:
         Raises OSError if there could be no process for it, WorkerStartError if the zygote is gone.
         """
         assert self._asked is not None, "no worker was ordered"
-        data, fds, _, _ = socket.recv_fds(self._control, ORDER.size, 1)
+        try:
+            data, fds, _, _ = socket.recv_fds(self._control, ORDER.size, 1)
+        except ConnectionError:
+            data, fds = b"", []
         order, pid, *_ = self._unpack(data)
         assert order == START
         if pid < 0:

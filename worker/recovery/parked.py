@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...shared.parking import Awake, Wake, receive, send
+from ...shared.parking import PROCESS_NAME, Awake, Wake, receive, send
 from ..options import Descriptors
-from ..process import die_with_parent, volunteer
+from ..process import die_with_parent, rename, volunteer
 from . import canary, descriptors, locks, processes, remedies
 from .processes import Past
 
@@ -84,6 +84,7 @@ class Snapshot:
         self._set_count = set_count
         self._known = known
         self._parted = descriptors.Parted()
+        self._name = b""
 
     def park(self, say: int) -> None:
         """Become harmless; write '+' or why this cannot be into ``say``, and wait to be woken.
@@ -109,6 +110,7 @@ class Snapshot:
 
     def _settle(self, say: int) -> str:
         os.setpgid(0, 0)  # what ends the worker's group is not meant for this one
+        self._name = rename(PROCESS_NAME)
         volunteer(_OOM_SCORE)
         random.setstate(self._before.random)  # type: ignore[arg-type]
         ours = self._attachment.detach() | {say, self._end.fileno()}
@@ -120,8 +122,7 @@ class Snapshot:
     def _wake(self, wake: Wake, fresh: Descriptors) -> None:
         die_with_parent(wake.parent)
         volunteer()
-        for fd in fresh:
-            os.set_inheritable(fd, False)
+        rename(self._name)
         self._attachment.attach(fresh)
         unlocked = locks.take_again(self._before.locks)
         written = descriptors.changed(self._parted.files)

@@ -7,7 +7,6 @@ either. What it is worth, and why there is none, is told to the supervisor each 
 from __future__ import annotations
 
 import os
-import resource
 import select
 import signal
 import socket
@@ -17,15 +16,16 @@ import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from ...shared import parking
+from ...shared import meminfo, parking
 from ...shared.parking import Parked, Unable
 from ...shared.records import Kind
 from .. import forks, jsons
-from . import budget, descriptors, meminfo
-from .budget import OFF, Budget
+from . import budget, descriptors
+from .budget import OFF, ON, PART, Budget
 from .children import Children
 from .libraries import Libraries
 from .parked import SIGNALS, Snapshot, note
+from .tax import Tax
 from .threads import Threads
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 _WATCHDOG = 5.0
 """Seconds after which a snapshot that does not park is given up."""
 _CHANGING = frozenset({"execute_request", "comm_open", "comm_msg", "comm_close"})
+_LOOKS, _LOOK_AGAIN = 20, 0.0005
+"""Looks at busy threads when a snapshot is urgent, and the seconds between them."""
 _RETRIES = 3
 """Looks at threads that are busy, before their cell is given up."""
 
@@ -66,7 +68,8 @@ class Snapshots:
         self._threads = Threads(self._libraries)
         self._children = Children()
         self._known = descriptors.known() if sys.platform == "linux" else {}
-        self._faults = 0
+        self._tax = Tax()
+        self._postponed = False
         self._newest = 0  # process id
         self._tries = 0
         self._quiet_since = 0.0
@@ -79,13 +82,16 @@ class Snapshots:
         """What would not come back with it."""
         self.why_not = "" if sys.platform == "linux" else "only Linux has what it takes"
         """Why the newest cell is in none."""
-        if mode != OFF:
-            self._children.hide()
+        self._children.hide()
 
     @property
     def exists(self) -> bool:
         """Tell whether there is a snapshot now."""
         return bool(self._newest) and self._children.lives(self._newest)
+
+    def memory(self) -> int:
+        """Give the bytes that the newest one has for itself; 0 if there is none."""
+        return meminfo.private(self._newest) if self.exists else 0
 
     def switch(self, mode: str) -> None:
         """Switch snapshots on or off."""
@@ -93,7 +99,6 @@ class Snapshots:
         if mode == OFF:
             self._tell(Unable("it was switched off (%recovery off)", self._count(), final=True))
         else:
-            self._children.hide()
             self.budget.worked(0.0)
 
     def close(self) -> None:
@@ -108,26 +113,37 @@ class Snapshots:
         self._quiet_since = now
         if request.msg_type in _CHANGING and not _is_silent(request):
             self._tries = 0
+            self._postponed = False
             self.budget.worked(now - request.began)
 
     def wait(self, now: float) -> float | None:
         """Give the seconds of quiet that are still to come before one is made; None: for ever."""
-        if not self.budget.wanted:
+        if not self.budget.wanted or self._postponed:
             return None
         return max(0.0, self._quiet_since + self.budget.patience - now)
 
     def is_due(self, now: float) -> bool:
         """Tell whether to make one now that nothing is asked for."""
-        return self.is_urgent or self.wait(now) == 0.0
+        if self.is_urgent:
+            return True
+        if self.wait(now) != 0.0:
+            return False
+        fair, tax = self.budget.is_fair, self._tax
+        if fair(tax.at_most()) or fair(seconds := tax.measured()):
+            return True
+        self._postponed = True
+        self.why_not = (
+            f"the last snapshot made them {seconds:.1f} s slower, and they have to have run for "
+            f"{seconds / PART:.0f} s first (%recovery on makes one after each)"
+        )
+        self._tell(Unable(self.why_not, self._count()))
+        return False
 
     def is_due_in_queue(self) -> bool:
         """Tell whether to make one before the request that is there already."""
         if self.is_urgent:
             return True
-        return self.budget.wanted and self.budget.is_due_in_queue(self._pages() - self._faults)
-
-    def _pages(self) -> int:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        return self.budget.wanted and self.budget.is_earned(self._tax.at_most())
 
     # How.
 
@@ -136,12 +152,17 @@ class Snapshots:
 
         Returns twice: in the worker, and, with True, in the process that has become it.
         """
-        self.is_urgent = False
         began = time.perf_counter()
+        urgent, self.is_urgent = self.is_urgent or self.budget.mode == ON, False
         self._children.reap()
         self._libraries.pause_openmp()
         found = self._threads.look()
-        if found.busy and self._tries < _RETRIES:
+        for _ in range(_LOOKS if urgent else 0):
+            if not found.busy:
+                break
+            time.sleep(_LOOK_AGAIN)  # a thread that has just been joined takes a while to end
+            found = self._threads.look()
+        if found.busy and self._tries < _RETRIES and not urgent:
             self._tries += 1  # it may be quiet in a moment
             self._quiet_since = time.monotonic()
             self._tell(Unable(found.busy, self._count()))
@@ -150,7 +171,7 @@ class Snapshots:
             found.busy
             or (found.unsafe and f"{found.unsafe} has threads of its own, and cannot be copied")
             or descriptors.refusal()
-            or budget.shortage(meminfo.read(self._shell.limits.memory))
+            or self._shortage()
             or self._debugger()
         )
         count = self._count()
@@ -164,6 +185,10 @@ class Snapshots:
         if failure:
             self._give_up(failure, count)
         return False
+
+    def _shortage(self) -> str:
+        limit = self._shell.limits.memory
+        return budget.shortage(meminfo.resident(), meminfo.read(), limit)
 
     def _debugger(self) -> str:
         return "a debugger is at work" if "debugpy" in sys.modules else ""
@@ -206,7 +231,7 @@ class Snapshots:
             losses = (f"Threads that will be gone: {', '.join(threads)}.",) if threads else ()
             self.after, self._newest, self.losses, self.why_not = count, pid, losses, ""
             self.budget.took(cost)
-            self._faults = self._pages()
+            self._tax.begin()
             self._tell(Parked(pid, count, cost, losses), end.fileno())
         end.close()
         return why
@@ -231,15 +256,19 @@ class Snapshots:
         before = descriptors.known()
         self._shell.history_manager.begin_again()
         self._known |= dict(descriptors.known().items() - before.items())
-        self._faults = self._pages()
+        self._tax.begin()
         self._newest = 0
         self.is_urgent = True
         comms = list(self._shell.kernel.comm_manager.comms)
         self._sender.send(Kind.HELLO, 0, jsons.dumps({"comms": comms}))
 
     def _set_count(self, count: int) -> None:
+        """Go on counting where the dead worker has stopped: In has nothing of the cells between."""
         shell = self._shell
         shell.execution_count = max(int(shell.execution_count), count)
+        history = shell.history_manager
+        for entered in (history.input_hist_parsed, history.input_hist_raw):
+            entered.extend([""] * (int(shell.execution_count) - len(entered)))
 
     def _tell(self, message: Parked | Unable, *fds: int) -> None:
         with suppress(OSError):  # the supervisor is gone, and so are we in a moment
