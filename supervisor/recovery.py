@@ -64,6 +64,7 @@ class Recovery:
         self._newest: _Snapshot | None = None
         self._unable: Unable | None = None  # the newest cells are in none, and why
         self._waking: tuple[_Snapshot, Ends, Callable[[Outcome], None]] | None = None
+        self._behind = ""  # why what is waking lacks the newest cells, if it does
         self._woken: Woken | None = None
         self._failed = 0  # restored workers that died, one after another
 
@@ -128,8 +129,9 @@ class Recovery:
         self._failed = 0 if worked else self._failed
         snapshot, self._newest = self._newest, None
         unable, self._unable = self._unable, None
+        self._behind = unable.why if unable is not None else ""
         if snapshot is None:
-            told(Outcome(why_not=unable.why if unable is not None else ""))
+            told(Outcome(why_not=self._behind))
             return
         if self._failed >= TRIES:
             self._failed = 0
@@ -203,7 +205,7 @@ class Recovery:
             parent = int(text.rpartition(")")[2].split()[1])
         except (OSError, ValueError, IndexError):
             return False
-        return parent in (self._worker, self._zygote.pid)
+        return pid != self._worker and parent in (self._worker, self._zygote.pid)
 
     def _hang_up(self) -> None:
         line, self._line = self._line, None
@@ -227,7 +229,7 @@ class Recovery:
         else:
             self._end_waking()
             self._woken = Woken(snapshot.parked.pid, ends)
-            told(Outcome(True, snapshot.parked.after, message.losses))
+            told(Outcome(True, snapshot.parked.after, message.losses, self._behind))
 
     def _give_up(self, why: str) -> None:
         assert self._waking is not None

@@ -165,6 +165,7 @@ class Snapshots:
         if found.busy and self._tries < _RETRIES and not urgent:
             self._tries += 1  # it may be quiet in a moment
             self._quiet_since = time.monotonic()
+            self._tell(Unable(found.busy, self._count()))
             return False
         why = (
             found.busy
@@ -252,7 +253,9 @@ class Snapshots:
         self._children.forget()
         snapshot.park(say)
         # This process is the worker now.
+        before = descriptors.known()
         self._shell.history_manager.begin_again()
+        self._known |= dict(descriptors.known().items() - before.items())
         self._tax.begin()
         self._newest = 0
         self.is_urgent = True
