@@ -12,9 +12,9 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from ...shared.parking import PROCESS_NAME, Awake, Wake, receive, send
+from ...shared.parking import PROCESS_NAME, Awake, Donate, Wake, receive, send
 from ..options import Descriptors
 from ..process import die_with_parent, rename, volunteer
 from . import canary, descriptors, locks, remedies
@@ -22,9 +22,9 @@ from . import canary, descriptors, locks, remedies
 if TYPE_CHECKING:
     import asyncio
     import socket
-    from collections.abc import Callable
 
     from ..attachment import Attachment
+    from ..shell import ZMQInteractiveShell
     from .descriptors import Parted
     from .locks import Lock
 
@@ -69,14 +69,14 @@ class Snapshot:
         before: Before,
         attachment: Attachment,
         loop: asyncio.AbstractEventLoop,
-        set_count: Callable[[int], None],
+        shell: ZMQInteractiveShell,
         known: dict[int, tuple[int, int]],
     ) -> None:
         self._end = end
         self._before = before
         self._attachment = attachment
         self._loop = loop
-        self._set_count = set_count
+        self._shell = shell
         self._known = known
         self._parted = descriptors.Parted()
         self._name = b""
@@ -93,6 +93,8 @@ class Snapshot:
             if refused:
                 os._exit(0)
             message, fds = receive(self._end, len(Descriptors._fields))
+            if isinstance(message, Donate):
+                self._donate(message)
             if not isinstance(message, Wake) or len(fds) != len(Descriptors._fields):
                 os._exit(1)
             self._wake(message, Descriptors(*fds))
@@ -114,6 +116,11 @@ class Snapshot:
         self._parted = descriptors.part(ours, (pair,), self._known)
         return self._parted.refused
 
+    def _donate(self, order: Donate) -> NoReturn:
+        from .donor import Donor  # noqa: PLC0415 - few snapshots ever do this
+
+        Donor(self._end, self._shell).serve(order)
+
     def _wake(self, wake: Wake, fresh: Descriptors) -> None:
         die_with_parent(wake.parent)
         volunteer()
@@ -130,7 +137,7 @@ class Snapshot:
             signal.setitimer(timer, seconds, interval)
         while signal.sigtimedwait(SIGNALS, 0) is not None:
             pass  # sent while this was parked, and meant for nobody
-        self._set_count(wake.next_count)
+        self._shell.execution_count = max(int(self._shell.execution_count), wake.next_count)
         told = losses(self._parted, self._before.threads, counts, unlocked, written)
         send(self._end, Awake("", tuple(told)))
         self._end.close()
