@@ -110,6 +110,8 @@ class Loading(NamedTuple):
 
     at: int
     part: str
+    size: int
+    """Bytes."""
 
 
 class Inherited(NamedTuple):

@@ -134,7 +134,7 @@ class Recovery:
             told(Outcome(why_not=f"The restored interpreter died {TRIES} times running"))
             return
         if snapshot.parked.donor:
-            self._move(snapshot, told)
+            self._move(snapshot, snapshot.parked.donor, told)
             return
         ends = pipes.create(self._zygote.samples)
         self._waking = snapshot, ends, told
@@ -228,7 +228,9 @@ class Recovery:
         if not isinstance(message, Awake):
             self._give_up("its snapshot said something that cannot be")
         elif message.why_not:
-            self._give_up(f"its snapshot could not go on ({message.why_not})")
+            self._end_waking(keep=True)
+            close_all(ends[:-1])
+            self._move(snapshot, f"its snapshot could not go on ({message.why_not})", told)
         else:
             self._end_waking()
             self._successor = Successor(snapshot.parked.pid, ends)
@@ -242,24 +244,30 @@ class Recovery:
         Successor(snapshot.parked.pid, ends).end(self._zygote)
         told(Outcome(why_not=why))
 
-    def _move(self, snapshot: _Snapshot, told: Callable[[Outcome], None]) -> None:
-        """Move what can be serialized from a snapshot to a fresh worker."""
+    def _move(self, snapshot: _Snapshot, why: str, told: Callable[[Outcome], None]) -> None:
+        """Move what can be serialized from a snapshot, which cannot live, to a fresh worker."""
 
         def over(outcome: Outcome, successor: Successor | None) -> None:
             self._salvage, self._successor = None, successor
             told(outcome)
 
         self._salvage = Salvage(
-            self._zygote, self._poller, self._timers, snapshot.parked, snapshot.end, over
+            self._zygote,
+            self._poller,
+            self._timers,
+            snapshot.parked._replace(donor=why),
+            snapshot.end,
+            over,
         )
         self._salvage.begin()
 
-    def _end_waking(self) -> None:
+    def _end_waking(self, *, keep: bool = False) -> None:
         assert self._waking is not None
         snapshot = self._waking[0]
         self._waking = None
         self._poller.unregister(snapshot.end.fileno())
-        snapshot.end.close()
+        if not keep:
+            snapshot.end.close()
 
 
 def _is_child(pid: int, parent: int) -> bool:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import zmq
 
 from ..shared import parking
+from ..shared.activity import activity
 from ..shared.parking import Donate, Donated, Heir, Inherit, Inherited, Loading
-from . import pipes
+from . import pipes, procfs
 from .recovery_words import Moved, Outcome
 from .successors import Successor, close_all, end_group
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PACE = 50e6
+"""Bytes that are moved in a second, at least; each of the following gets longer with the bytes."""
 DONATING = 10.0
 """Seconds that a donor has; what it has serialized by then counts."""
 GRACE = 1.0
@@ -40,6 +43,8 @@ READY = 10.0
 """Seconds in which an heir has to be ready to take something: start-up files run first."""
 LOADING = 10.0
 """Seconds that an heir may spend on one part: modules are imported for it."""
+IDLE = 2.0
+"""Seconds in which an heir that does not hang does something."""
 TOTAL = 25.0
 """Seconds after which an heir takes only what another one has already taken well."""
 _ALL = 1 << 30
@@ -70,6 +75,7 @@ class Salvage:
         self._without: list[tuple[str, str]] = []  # parts that cost an heir, and how
         self._most = _ALL
         self._stage = 0  # numbered, for timers
+        self._longer = _resident(donor.pid) / PACE
         self._began = time.monotonic()
         self._is_over = False
 
@@ -97,7 +103,8 @@ class Salvage:
     # The donor.
 
     def _ask(self, *, whole: bool) -> None:
-        left = max(DONATING / 2, DONATING - (time.monotonic() - self._began))
+        most = DONATING + self._longer
+        left = max(most / 2, most - (time.monotonic() - self._began))
         try:
             parking.send(self._end, Donate(whole, left, self._zygote.pid))
         except OSError:
@@ -152,8 +159,24 @@ class Salvage:
         self._await(heir)
 
     def _await(self, heir: _Heir) -> None:
-        seconds = READY if heir.takes is None else LOADING
-        self._limit(seconds, lambda: self._lose(heir, f"it took more than {seconds:g} s"))
+        seconds = READY  # its donor may have been quicker than it is
+        if heir.takes is not None:  # and no more than there is
+            seconds = LOADING + min(heir.takes.size, os.fstat(self._estate).st_size) / PACE
+        self._watch(heir, seconds, activity(heir.successor.pid))
+
+    def _watch(self, heir: _Heir, left: float, before: str) -> None:
+        """Lose patience with an heir after so many seconds, and at once if it does nothing."""
+
+        def look() -> None:
+            now = activity(heir.successor.pid)
+            if now == before:
+                self._lose(heir, "the fresh interpreter came to a standstill")
+            elif left <= IDLE:
+                self._lose(heir, "the fresh interpreter took too long")
+            else:
+                self._watch(heir, left - IDLE, now)
+
+        self._limit(min(left, IDLE), look)
 
     def _hear_heir(self, heir: _Heir) -> None:
         while not self._is_over:
@@ -203,7 +226,7 @@ class Salvage:
             self._ask(whole=False)
         else:
             self._without.append((takes.part, why))
-            if time.monotonic() > self._began + TOTAL:
+            if time.monotonic() > self._began + TOTAL + self._longer:
                 self._most = takes.at
         if not self._is_over:
             self._make_heir()
@@ -266,6 +289,14 @@ class _Heir:
             poller.unregister(fd)
         self.line.close()
         os.close(self.fds[1])
+
+
+def _resident(pid: int) -> int:
+    """Give the bytes that a process has resident; 0 if it is gone."""
+    try:
+        return procfs.status(pid).rss
+    except (OSError, ValueError):
+        return 0
 
 
 def close(fd: int) -> int:

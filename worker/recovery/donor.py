@@ -22,6 +22,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ...shared import meminfo
+from ...shared.activity import activity
 from ...shared.parking import Donate, Donated, receive, send
 from ..process import die_with_parent
 from . import estate
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
 IDLE = 1.5
 """Seconds in which a helper that does not hang does something."""
-BUSY = 4.0
-"""Seconds in which one that gets anywhere writes something."""
+BUSY = 0.28
+"""The part of the time for all in which one that gets anywhere writes something."""
 _SPARE_PART, _SPARE = 0.1, 1 << 30  # of the memory of the machine, and bytes: not to be used
 
 
@@ -48,6 +49,7 @@ class Donor:
         self._end = end
         self._shell = shell
         self._namespace = shell.user_ns
+        self._patience = 0.0  # seconds
 
     def serve(self, message: Donate) -> NoReturn:
         """Give as often as it is asked; end when nobody will ask any more."""
@@ -64,6 +66,7 @@ class Donor:
 
     def _give(self, order: Donate) -> None:
         until = time.monotonic() + order.seconds
+        self._patience = order.seconds * BUSY
         variables = self._variables()
         fd = estate.create()
         parts: list[Part] = []
@@ -88,7 +91,9 @@ class Donor:
         return {
             name: value
             for name, value in list(self._namespace.items())
-            if type(name) is str and hidden.get(name, missing) is not value
+            if type(name) is str
+            and hidden.get(name, missing) is not value
+            and not name.startswith("__")  # Python's
         }
 
     # All at once.
@@ -106,7 +111,7 @@ class Donor:
             Whole(out, self._namespace, self._shell).dump(dict(variables))
             say(out.end)
 
-        with _Helper(work, fd, self._end.fileno()) as helper:
+        with _Helper(work, fd, self._end.fileno(), self._patience) as helper:
             end = helper.hear(until)
         if not isinstance(end, int):
             return False
@@ -178,7 +183,7 @@ class Donor:
                 else:
                     say([begun, out.end, sorted(pickler.needs - {""})])
 
-        with _Helper(work, fd, self._end.fileno()) as helper:
+        with _Helper(work, fd, self._end.fileno(), self._patience) as helper:
             while left:
                 told = helper.hear(until)
                 group = left.popleft()
@@ -200,11 +205,21 @@ class Donor:
 class _Helper:
     """A forked process that does what may hang or kill, and tells of each step in a line."""
 
-    def __init__(self, work: Callable[[Callable[[object], None]], None], fd: int, end: int) -> None:
-        """Begin. ``fd`` is where its bytes appear, ``end`` what ends when nobody waits for us."""
+    def __init__(
+        self,
+        work: Callable[[Callable[[object], None]], None],
+        fd: int,
+        end: int,
+        patience: float,
+    ) -> None:
+        """Begin. ``fd`` is where its bytes appear, ``end`` what ends when nobody waits for us.
+
+        After ``patience`` seconds without a byte it is taken to get nowhere.
+        """
         self.why = "serializing it ended the process that did it"
         self._fd = fd
         self._end = end
+        self._patience = patience
         self._lines: deque[bytes] = deque()
         self._rest = b""
         parent = os.getpid()
@@ -225,7 +240,7 @@ class _Helper:
 
     def hear(self, until: float) -> object:
         """Wait for what it says next; None if it says nothing in time, or ever again."""
-        written, ran = self._written(), self._ran()
+        written, ran = self._written(), activity(self._pid)
         moved = time.monotonic()  # when it last wrote something
         while not self._lines:
             now = time.monotonic()
@@ -236,10 +251,13 @@ class _Helper:
             if self._end in ready:
                 os._exit(0)  # nobody wants it any more; the helper ends with us
             if not ready:
-                (before, written), (earlier, ran) = (written, self._written()), (ran, self._ran())
+                (before, written), (earlier, ran) = (
+                    (written, self._written()),
+                    (ran, activity(self._pid)),
+                )
                 if written != before:
                     moved = time.monotonic()
-                elif ran == earlier or time.monotonic() > moved + BUSY:
+                elif ran == earlier or time.monotonic() > moved + self._patience:
                     self.why = "serializing it came to a standstill"
                     return None
                 continue
@@ -252,11 +270,6 @@ class _Helper:
 
     def _written(self) -> int:
         return os.fstat(self._fd).st_blocks
-
-    def _ran(self) -> list[str]:
-        """Give the processor time that it has used."""
-        with open(f"/proc/{self._pid}/stat", encoding="utf-8", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[11:13]
 
 
 def _run(work: Callable[[Callable[[object], None]], None], say: int, parent: int) -> NoReturn:

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import struct
+from pickle import PickleBuffer
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -58,16 +59,17 @@ class Out:
         self._most = start + room
         self.end = start
 
-    def write(self, data: Buffer) -> int:
+    def write(self, data: Buffer | PickleBuffer) -> int:
         """Write it all."""
-        view = memoryview(data).cast("B")
-        if self.end + len(view) > self._most:
+        view = data.raw() if isinstance(data, PickleBuffer) else memoryview(data).cast("B")
+        size = len(view)
+        if self.end + size > self._most:
             raise MemoryError("there is too little free memory")
         while view:
             done = os.pwrite(self._fd, view[:_AT_ONCE], self.end)
             self.end += done
             view = view[done:]
-        return len(data)
+        return size
 
 
 def create() -> int:

@@ -80,7 +80,7 @@ class _Heir:
                 why = self._without.get(name, "there was no time left")
                 self._lost.update(dict.fromkeys(part.names, why))
                 continue
-            send(self._line, Loading(at, name))
+            send(self._line, Loading(at, name, part.end - part.start))
             file.seek(part.start)
             try:
                 self._taken.update(_Unpickler(file, self._namespace, self._taken).load())

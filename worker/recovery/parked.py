@@ -103,6 +103,9 @@ class Snapshot:
         except BaseException as error:  # noqa: BLE001 - half a worker must not go on
             with suppress(BaseException):
                 send(self._end, Awake(f"{type(error).__name__}: {error}", ()))
+                message, _ = receive(self._end, 1)
+                if isinstance(message, Donate):
+                    self._donate(message)
             os._exit(1)
 
     def _settle(self, say: int) -> str:

@@ -49,3 +49,10 @@ def cell() -> CellType:
 def set_cell(made: CellType, contents: tuple[Any]) -> None:
     """Fill it."""
     (made.cell_contents,) = contents
+
+
+def view(base: Any, shape: Any, dtype: Any, offset: int, strides: Any, writeable: bool) -> Any:  # noqa: FBT001 - as it was pickled
+    """Make an array that shows part of another one."""
+    made = type(base)(shape, dtype, base, offset, strides)
+    made.flags.writeable = writeable and base.flags.writeable
+    return made

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ class Whole(cloudpickle.Pickler):  # type: ignore[misc]
         super().__init__(out, protocol=5)
         self._namespace = namespace
         self._shell = shell
+        self._array = getattr(sys.modules.get("numpy"), "ndarray", None)
 
     def reducer_override(self, obj: Any) -> Any:
         """Say how an object is made again."""
@@ -48,6 +50,8 @@ class Whole(cloudpickle.Pickler):  # type: ignore[misc]
             return _cell(obj)
         if why := _refusal(obj, kind):
             raise pickle.PicklingError(why)
+        if kind is self._array and (view := _view(obj)) is not None:
+            return view
         if obj is self._shell:
             return _shell, ()
         return super().reducer_override(obj)
@@ -110,6 +114,20 @@ def _cell(obj: CellType) -> tuple[Any, ...]:
     except ValueError:  # it is empty
         return rebuilding.cell, ()
     return rebuilding.cell, (), contents, None, None, rebuilding.set_cell
+
+
+def _view(array: Any) -> tuple[Any, ...] | None:
+    """Keep an array a view of the array that it is one of; None if it is none."""
+    base = array.base
+    if type(base) is not type(array) or array.dtype.hasobject or base.dtype.hasobject:
+        return None
+    if not (base.flags.c_contiguous or base.flags.f_contiguous) or not base.flags.owndata:
+        return None
+    offset = array.ctypes.data - base.ctypes.data
+    return (
+        rebuilding.view,
+        (base, array.shape, array.dtype, offset, array.strides, array.flags.writeable),
+    )
 
 
 def _refusal(obj: Any, kind: type) -> str:
