@@ -10,23 +10,19 @@ parted when it was made.
 from __future__ import annotations
 
 import gc
-import json
 import os
-import resource
-import select
-import signal
 import sys
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...shared import meminfo
-from ...shared.activity import activity
 from ...shared.parking import Donate, Donated, receive, send
 from ..process import die_with_parent
 from . import estate
 from .estate import Estate, Out, Part, Surroundings
+from .helper import Helper
 from .reasons import reason
 
 if TYPE_CHECKING:
@@ -35,10 +31,8 @@ if TYPE_CHECKING:
 
     from ..shell import ZMQInteractiveShell
 
-IDLE = 1.5
-"""Seconds in which a helper that does not hang does something."""
-BUSY = 0.28
-"""The part of the time for all in which one that gets anywhere writes something."""
+PATIENCE = 0.28
+"""The part of the time for all that one may take without a byte."""
 _SPARE_PART, _SPARE = 0.1, 1 << 30  # of the memory of the machine, and bytes: not to be used
 
 
@@ -66,13 +60,14 @@ class Donor:
 
     def _give(self, order: Donate) -> None:
         until = time.monotonic() + order.seconds
-        self._patience = order.seconds * BUSY
+        self._patience = order.seconds * PATIENCE
         variables = self._variables()
         fd = estate.create()
         parts: list[Part] = []
         lost: dict[str, str] = {}
         whole = order.whole and self._whole(fd, variables, parts, until - order.seconds / 2)
         if not whole:
+            os.ftruncate(fd, 0)
             self._one_by_one(fd, variables, parts, lost, until)
             parts = in_order(parts, lost)
             if order.whole and (together := self._together(variables, parts, until)):
@@ -111,7 +106,7 @@ class Donor:
             Whole(out, self._namespace, self._shell).dump(dict(variables))
             say(out.end)
 
-        with _Helper(work, fd, self._end.fileno(), self._patience) as helper:
+        with Helper(work, fd, self._end.fileno(), self._patience) as helper:
             end = helper.hear(until)
         if not isinstance(end, int):
             return False
@@ -183,7 +178,7 @@ class Donor:
                 else:
                     say([begun, out.end, sorted(pickler.needs - {""})])
 
-        with _Helper(work, fd, self._end.fileno(), self._patience) as helper:
+        with Helper(work, fd, self._end.fileno(), self._patience) as helper:
             while left:
                 told = helper.hear(until)
                 group = left.popleft()
@@ -200,88 +195,6 @@ class Donor:
             for group in left:
                 lost.update(dict.fromkeys(group, "there was no time left"))
             left.clear()
-
-
-class _Helper:
-    """A forked process that does what may hang or kill, and tells of each step in a line."""
-
-    def __init__(
-        self,
-        work: Callable[[Callable[[object], None]], None],
-        fd: int,
-        end: int,
-        patience: float,
-    ) -> None:
-        """Begin. ``fd`` is where its bytes appear, ``end`` what ends when nobody waits for us.
-
-        After ``patience`` seconds without a byte it is taken to get nowhere.
-        """
-        self.why = "serializing it ended the process that did it"
-        self._fd = fd
-        self._end = end
-        self._patience = patience
-        self._lines: deque[bytes] = deque()
-        self._rest = b""
-        parent = os.getpid()
-        self._hear, say = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
-            _run(work, say, parent)
-        os.close(say)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
-        os.close(self._hear)
-
-    def hear(self, until: float) -> object:
-        """Wait for what it says next; None if it says nothing in time, or ever again."""
-        written, ran = self._written(), activity(self._pid)
-        moved = time.monotonic()  # when it last wrote something
-        while not self._lines:
-            now = time.monotonic()
-            if now >= until:
-                self.why = "serializing it took too long"
-                return None
-            ready, _, _ = select.select([self._hear, self._end], [], [], min(until - now, IDLE))
-            if self._end in ready:
-                os._exit(0)  # nobody wants it any more; the helper ends with us
-            if not ready:
-                (before, written), (earlier, ran) = (
-                    (written, self._written()),
-                    (ran, activity(self._pid)),
-                )
-                if written != before:
-                    moved = time.monotonic()
-                elif ran == earlier or time.monotonic() > moved + self._patience:
-                    self.why = "serializing it came to a standstill"
-                    return None
-                continue
-            data = os.read(self._hear, 1 << 16)
-            if not data:
-                return None
-            *lines, self._rest = (self._rest + data).split(b"\n")
-            self._lines.extend(lines)
-        return json.loads(self._lines.popleft())
-
-    def _written(self) -> int:
-        return os.fstat(self._fd).st_blocks
-
-
-def _run(work: Callable[[Callable[[object], None]], None], say: int, parent: int) -> NoReturn:
-    """Be a helper."""
-    try:
-        die_with_parent(parent)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        with open(say, "w", encoding="ascii") as file:
-            work(lambda told: print(json.dumps(told), file=file, flush=True))
-    except BaseException:  # noqa: BLE001 - nothing of the donor's is to run here any further
-        os._exit(1)
-    os._exit(0)
 
 
 def in_order(parts: Sequence[Part], lost: dict[str, str]) -> list[Part]:

@@ -22,6 +22,7 @@ from . import canary, descriptors, locks, remedies
 if TYPE_CHECKING:
     import asyncio
     import socket
+    from collections.abc import Callable
 
     from ..attachment import Attachment
     from ..shell import ZMQInteractiveShell
@@ -69,13 +70,15 @@ class Snapshot:
         before: Before,
         attachment: Attachment,
         loop: asyncio.AbstractEventLoop,
-        shell: ZMQInteractiveShell,
+        set_count: Callable[[int], None],
         known: dict[int, tuple[int, int]],
+        shell: ZMQInteractiveShell,
     ) -> None:
         self._end = end
         self._before = before
         self._attachment = attachment
         self._loop = loop
+        self._set_count = set_count
         self._shell = shell
         self._known = known
         self._parted = descriptors.Parted()
@@ -140,7 +143,7 @@ class Snapshot:
             signal.setitimer(timer, seconds, interval)
         while signal.sigtimedwait(SIGNALS, 0) is not None:
             pass  # sent while this was parked, and meant for nobody
-        self._shell.execution_count = max(int(self._shell.execution_count), wake.next_count)
+        self._set_count(wake.next_count)
         told = losses(self._parted, self._before.threads, counts, unlocked, written)
         send(self._end, Awake("", tuple(told)))
         self._end.close()

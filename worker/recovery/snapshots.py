@@ -22,7 +22,7 @@ from ...shared.parking import Parked, Unable
 from ...shared.records import Kind
 from .. import forks, jsons
 from . import budget, descriptors
-from .budget import OFF, Budget
+from .budget import OFF, ON, Budget
 from .children import Children
 from .heir import inherit
 from .libraries import Libraries
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _WATCHDOG = 5.0
 """Seconds after which a snapshot that does not park is given up."""
 _CHANGING = frozenset({"execute_request", "comm_open", "comm_msg", "comm_close"})
+_LOOKS, _LOOK_AGAIN = 20, 0.0005
+"""Looks at busy threads when a snapshot is urgent, and the seconds between them."""
 _RETRIES = 3
 """Looks at threads that are busy, before their cell is given up."""
 
@@ -145,12 +147,17 @@ class Snapshots:
 
         Returns twice: in the worker, and, with True, in the process that has become it.
         """
-        self.is_urgent = False
         began = time.perf_counter()
+        urgent, self.is_urgent = self.is_urgent or self.budget.mode == ON, False
         self._children.reap()
         self._libraries.pause_openmp()
         found = self._threads.look()
-        if found.busy and self._tries < _RETRIES:
+        for _ in range(_LOOKS if urgent else 0):
+            if not found.busy:
+                break
+            time.sleep(_LOOK_AGAIN)  # a thread that has just been joined takes a while to end
+            found = self._threads.look()
+        if found.busy and self._tries < _RETRIES and not urgent:
             self._tries += 1  # it may be quiet in a moment
             self._quiet_since = time.monotonic()
             return False
@@ -199,7 +206,8 @@ class Snapshots:
                 end.close()
                 os.close(hear)
                 self._become(Snapshot(
-                    theirs, before, self._attachment, self._loop, self._shell, self._known
+                    theirs, before, self._attachment, self._loop, self._set_count, self._known,
+                    self._shell,
                 ), say)  # fmt: skip
                 return None
         theirs.close()
@@ -242,6 +250,14 @@ class Snapshots:
         self.is_urgent = True
         comms = list(self._shell.kernel.comm_manager.comms)
         self._sender.send(Kind.HELLO, 0, jsons.dumps({"comms": comms}))
+
+    def _set_count(self, count: int) -> None:
+        """Go on counting where the dead worker has stopped: In has nothing of the cells between."""
+        shell = self._shell
+        shell.execution_count = max(int(shell.execution_count), count)
+        history = shell.history_manager
+        for entered in (history.input_hist_parsed, history.input_hist_raw):
+            entered.extend([""] * (int(shell.execution_count) - len(entered)))
 
     def _tell(self, message: Parked | Unable, *fds: int) -> None:
         with suppress(OSError):  # the supervisor is gone, and so are we in a moment
