@@ -37,7 +37,7 @@ PACE = 50e6
 """Bytes that are moved in a second, at least; each of the following gets longer with the bytes."""
 DONATING = 10.0
 """Seconds that a donor has; what it has serialized by then counts."""
-GRACE = 1.0
+GRACE = 5.0
 """Seconds that it has to say so."""
 READY = 10.0
 """Seconds in which an heir has to be ready to take something: start-up files run first."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from ...shared.frames import Buffer
 
-_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+_SEALS = ("F_SEAL_SHRINK", "F_SEAL_GROW", "F_SEAL_WRITE", "F_SEAL_SEAL")
 _END = struct.Struct("<Q")
 _AT_ONCE = 1 << 30
 
@@ -84,7 +84,8 @@ def seal(fd: int, end: int, estate: Estate) -> None:
         os.pwrite(fd, data, end)
         end += len(data)
     os.ftruncate(fd, end)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    for name in _SEALS:  # Linux has them, as it has snapshots
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, getattr(fcntl, name))
 
 
 def read(fd: int) -> Estate:

@@ -47,6 +47,9 @@ def inherit(line: socket.socket, shell: ZMQInteractiveShell) -> bool:
     return True
 
 
+_LONGEST = 200  # characters of a name by which a part is told
+
+
 class _Heir:
     def __init__(self, line: socket.socket, namespace: dict[str, Any], told: Inherit) -> None:
         self._line = line
@@ -75,7 +78,7 @@ class _Heir:
 
     def _take_parts(self, left: Estate, file: BinaryIO) -> None:
         for at, part in enumerate(left.parts):
-            name = ", ".join(part.names[:3])
+            name = ", ".join(part.names[:3])[:_LONGEST]
             if at >= self._most or name in self._without:
                 why = self._without.get(name, "there was no time left")
                 self._lost.update(dict.fromkeys(part.names, why))

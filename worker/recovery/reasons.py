@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,14 +10,9 @@ if TYPE_CHECKING:
 
 _LONGEST = 200  # characters of a reason
 _NAMED = 60  # names, or reasons, in a list
-_PLAIN = (
-    "cannot pickle",
-    "can't pickle",
-    "an open file",
-    "a view of",
-    "an array in",
-    "it contains",
-)
+_LONGEST_WORD = 250
+_LONGEST_LIST = 24_000  # bytes: two of them fit into one packet
+_PLAIN = ("cannot pickle", "can't pickle", "it contains ", "a ", "an ")
 
 
 def reason(error: BaseException) -> str:
@@ -32,4 +28,12 @@ def reason(error: BaseException) -> str:
 
 def listed(words: Iterable[str]) -> tuple[str, ...]:
     """Cut a list that nobody would read to its end."""
-    return tuple(words)[:_NAMED]
+    found: list[str] = []
+    left = _LONGEST_LIST
+    for word in words:
+        cut = word[:_LONGEST_WORD]
+        left -= len(json.dumps(cut, ensure_ascii=False).encode("utf-8", "replace"))
+        if len(found) == _NAMED or left < 0:
+            break
+        found.append(cut)
+    return tuple(found)

@@ -7,6 +7,7 @@ one stays shared.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from types import CellType, CodeType, FunctionType
 from typing import Any
 
@@ -56,3 +57,8 @@ def view(base: Any, shape: Any, dtype: Any, offset: int, strides: Any, writeable
     made = type(base)(shape, dtype, base, offset, strides)
     made.flags.writeable = writeable and base.flags.writeable
     return made
+
+
+def cached(function: Any, parameters: dict[str, Any]) -> Any:
+    """Let a function remember its results again. It begins with none."""
+    return lru_cache(**parameters)(function)

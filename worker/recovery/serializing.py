@@ -9,9 +9,11 @@ Imported in a helper of a donor alone: whatever it costs or breaks, nobody else 
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 import sys
+import typing
 from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ import cloudpickle
 from . import rebuilding
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from .estate import Out
 
@@ -29,7 +31,12 @@ _PLAIN = frozenset({
     bool, bytes, complex, float, int, str, type(None), type(NotImplemented), type(...),
 })  # fmt: skip
 """Types whose objects are as good as any other that is equal."""
-_REFUSED = {("numpy", "memmap"): "an array in a file"}
+_REFUSED = {
+    ("numpy", "memmap"): "an array in a file",
+    ("ipywidgets", "Widget"): "a widget, whose other half is in the browser",
+    ("comm", "BaseComm"): "a connection to the browser",
+}
+_MAIN = "__main__"
 
 
 class Whole(cloudpickle.Pickler):  # type: ignore[misc]
@@ -48,6 +55,8 @@ class Whole(cloudpickle.Pickler):  # type: ignore[misc]
             return _function(obj)
         if kind is CellType:
             return _cell(obj)
+        if kind in _BY_NAME and obj.__module__ == _MAIN:
+            return _BY_NAME[kind](obj)
         if why := _refusal(obj, kind):
             raise pickle.PicklingError(why)
         if kind is self._array and (view := _view(obj)) is not None:
@@ -119,6 +128,8 @@ def _cell(obj: CellType) -> tuple[Any, ...]:
 def _view(array: Any) -> tuple[Any, ...] | None:
     """Keep an array a view of the array that it is one of; None if it is none."""
     base = array.base
+    if why := _refusal(base, type(base)):
+        raise pickle.PicklingError(why)
     if type(base) is not type(array) or array.dtype.hasobject or base.dtype.hasobject:
         return None
     if not (base.flags.c_contiguous or base.flags.f_contiguous) or not base.flags.owndata:
@@ -128,6 +139,22 @@ def _view(array: Any) -> tuple[Any, ...] | None:
         rebuilding.view,
         (base, array.shape, array.dtype, offset, array.strides, array.flags.writeable),
     )
+
+
+def _cached(obj: Any) -> tuple[Any, ...]:
+    own = {name: value for name, value in vars(obj).items() if name != "__wrapped__"}
+    return rebuilding.cached, (obj.__wrapped__, obj.cache_parameters()), own
+
+
+def _new_type(obj: typing.NewType) -> tuple[Any, ...]:
+    return typing.NewType, (obj.__name__, obj.__supertype__), dict(vars(obj))
+
+
+# These would be looked up in the module that made them, where the heir has nothing yet.
+_BY_NAME: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    type(functools.lru_cache(_cell)): _cached,
+    typing.NewType: _new_type,
+}
 
 
 def _refusal(obj: Any, kind: type) -> str:
