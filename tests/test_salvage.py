@@ -107,6 +107,14 @@ class TestWhatMoves:
             unsafe, text, "f() == 12", "c.get() == 112", "type(c) is D", "get() == 2", "fact() == 6"
         )
 
+    def test_the_source_of_functions(self, unsafe):
+        """G42: a traceback shows the line, and so does ?."""
+        save(unsafe, "def fails():\n    raise ValueError('here')")
+        text = crash(unsafe)
+        assert_left(unsafe, text, "__import__('inspect').getsource(fails).startswith('def fails')")
+        (entry,) = unsafe.run("fails()", "error").messages
+        assert "raise" in "".join(entry.content["traceback"])
+
     def test_what_ipython_has_put_there_does_not(self, unsafe):
         """G42: outputs and inputs are the dead interpreter's."""
         unsafe.run("'an output'")

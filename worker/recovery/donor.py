@@ -10,6 +10,7 @@ parted when it was made.
 from __future__ import annotations
 
 import gc
+import linecache
 import os
 import sys
 import time
@@ -240,4 +241,9 @@ def _surroundings() -> Surroundings:
         folder = ""
     path: Iterable[object] = sys.path
     names = tuple(name for name in path if isinstance(name, str))
-    return Surroundings(folder, names, dict(os.environ))
+    sources = {
+        name: "".join(entry[2])
+        for name, entry in linecache.cache.items()
+        if len(entry) > 1 and entry[1] is None  # no time of change: it is no file's
+    }
+    return Surroundings(folder, names, dict(os.environ), sources)

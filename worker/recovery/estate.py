@@ -38,6 +38,8 @@ class Surroundings(NamedTuple):
     path: tuple[str, ...]
     """Where modules are looked for."""
     environment: dict[str, str]
+    sources: dict[str, str]
+    """Code that is in no file, by the name that it has in tracebacks: that of cells."""
 
 
 class Estate(NamedTuple):
@@ -92,10 +94,10 @@ def read(fd: int) -> Estate:
     """Read the list."""
     end = os.fstat(fd).st_size - _END.size
     (size,) = _END.unpack(os.pread(fd, _END.size, end))
-    whole, parts, lost, (folder, path, environment) = json.loads(os.pread(fd, size, end - size))
+    whole, parts, lost, (folder, path, *others) = json.loads(os.pread(fd, size, end - size))
     return Estate(
         whole,
         tuple(Part(tuple(names), start, stop, tuple(needs)) for names, start, stop, needs in parts),
         tuple((name, why) for name, why in lost),
-        Surroundings(folder, tuple(path), environment),
+        Surroundings(folder, tuple(path), *others),
     )

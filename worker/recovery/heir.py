@@ -6,6 +6,7 @@ then knows which one, and makes another heir that leaves it out.
 
 from __future__ import annotations
 
+import linecache
 import os
 import pickle
 import select
@@ -118,3 +119,5 @@ def _settle(surroundings: Surroundings) -> None:
     for name in set(os.environ) - set(surroundings.environment):
         del os.environ[name]
     os.environ.update(surroundings.environment)
+    for name, source in surroundings.sources.items():
+        linecache.cache[name] = len(source), None, source.splitlines(keepends=True), name

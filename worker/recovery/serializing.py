@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import io
+import mmap
 import pickle
 import sys
 import typing
@@ -32,7 +33,7 @@ _PLAIN = frozenset({
 })  # fmt: skip
 """Types whose objects are as good as any other that is equal."""
 _REFUSED = {
-    ("numpy", "memmap"): "an array in a file",
+    ("numpy", "memmap"): "an array in a file or in shared memory",
     ("ipywidgets", "Widget"): "a widget, whose other half is in the browser",
     ("comm", "BaseComm"): "a connection to the browser",
 }
@@ -160,6 +161,8 @@ _BY_NAME: dict[type, Callable[[Any], tuple[Any, ...]]] = {
 def _refusal(obj: Any, kind: type) -> str:
     if issubclass(kind, _FILES) and not issubclass(kind, (io.BytesIO, io.StringIO)):
         return f"an open file ({getattr(obj, 'name', kind.__name__)})"
+    if kind is mmap.mmap:
+        return "an array in a file or in shared memory"
     if kind is memoryview:
         return "a view of somebody else's memory"
     for base in kind.__mro__:
