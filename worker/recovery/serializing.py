@@ -133,7 +133,7 @@ def _view(array: Any) -> tuple[Any, ...] | None:
         raise pickle.PicklingError(why)
     if type(base) is not type(array) or array.dtype.hasobject or base.dtype.hasobject:
         return None
-    if not (base.flags.c_contiguous or base.flags.f_contiguous) or not base.flags.owndata:
+    if not (base.flags.c_contiguous or base.flags.f_contiguous):
         return None
     offset = array.ctypes.data - base.ctypes.data
     return (
