@@ -384,7 +384,6 @@ answer = await ask()
         "child = await asyncio.create_subprocess_exec('sh', '-c', 'exit 3')\n"
         "(code, await asyncio.wait_for(child.wait(), 20))",
         "(0, 3)",
-        
     ),
     Case(
         "another loop",

@@ -50,7 +50,7 @@ class TestTour:
         assert TOUR.read_bytes() == before
 
     def test_what_it_shows_is_true(self, command):
-        """The lines stand in order; the last words and the variables survive, the process does not."""
+        """The lines stand in order; last words and variables survive, the process does not."""
         command.notebook = TOUR
         command.run("-o", str(command.output))
         who, order, _, later, ship, _, crash, kept, who_now = command.outputs()

@@ -163,7 +163,9 @@ def _process_pool(pool: Any, tally: Tally) -> None:
         pool._flags.flag_as_broken(broken(_GONE))  # noqa: SLF001
     else:
         pool._broken = _GONE  # noqa: SLF001
-    with suppress(AttributeError, OSError):  # a pipe that leads nowhere, which is written to at exit
+    with suppress(
+        AttributeError, OSError
+    ):  # a pipe that leads nowhere, which is written to at exit
         pool._executor_manager_thread_wakeup.close()  # noqa: SLF001
     manager = pool._executor_manager_thread  # noqa: SLF001
     if manager is not None:

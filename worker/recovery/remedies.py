@@ -44,7 +44,9 @@ def put_right(ours: asyncio.AbstractEventLoop, past: Past, threads: tuple[str, .
     for thing in gc.get_objects():
         kind = type(thing)
         if id(kind) not in known:
-            known[id(kind)] = next((remedies[b] for b in map(id, _mro(kind)) if b in remedies), None)
+            known[id(kind)] = next(
+                (remedies[b] for b in map(id, _mro(kind)) if b in remedies), None
+            )
         remedy = known[id(kind)]
         if remedy is not None:
             with suppress(Exception):  # an object that was half made when the snapshot was
