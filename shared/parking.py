@@ -18,6 +18,7 @@ None for what is no message.
 from __future__ import annotations
 
 import json
+import os
 import socket
 from typing import Any, NamedTuple, get_type_hints
 
@@ -152,6 +153,8 @@ def receive(end: socket.socket, most: int) -> tuple[Message | None, list[int]]:
     and the socket does not wait.
     """
     data, fds, _, _ = socket.recv_fds(end, LONGEST, most)
+    for fd in fds:
+        os.set_inheritable(fd, False)  # received descriptors are, unlike all others
     if not data:
         raise EOFError
     return _read(data), fds

@@ -165,10 +165,14 @@ class Monitor:
         ledger[Slot.FAMILY_PEAK] = watch.peak
         ledger[Slot.FAMILY] = watch.number
 
-    def _look(self, worker: Worker, *, hurry: bool = False, afresh: bool = False) -> Use | None:
+    def _look(
+        self, worker: Worker, *, hurry: bool = False, afresh: bool = False, snapshot: int = 0
+    ) -> Use | None:
         if self._family is None or self._generation != worker.generation:
             self._family, self._generation = Family(worker.pid), worker.generation
             self._points.clear()
+        if snapshot:
+            self._family.add(snapshot)
         use = self._family.look(hurry=hurry, afresh=afresh)
         if use is not None:
             self._points.append((time.monotonic(), use.cpu + time.process_time()))
@@ -190,7 +194,11 @@ class Monitor:
         if not self._ours:
             self._ours = [Family(pid, alone=True) for pid in (os.getpid(), self._zygote)]
         worker = asked.status.worker
-        use = self._look(worker, hurry=True) if worker is not None else None
+        use = None
+        if worker is not None:
+            standing = asked.status.recovery
+            snapshot = standing.pid if standing is not None else 0
+            use = self._look(worker, hurry=True, snapshot=snapshot)
         ours = [each for family in self._ours if (each := family.look(hurry=True)) is not None]
         worker_uptime = cell = None
         peak = 0

@@ -56,6 +56,7 @@ class Recovery:
         self._newest: _Snapshot | None = None
         self._unable: Unable | None = None  # the newest cells are in none, and why
         self._waking: tuple[_Snapshot, Ends, Callable[[Outcome], None]] | None = None
+        self._behind = ""  # why what is waking lacks the newest cells, if it does
         self._salvage: Salvage | None = None
         self._successor: Successor | None = None
         self._failed = 0  # restored workers that died, one after another
@@ -125,8 +126,9 @@ class Recovery:
         self._failed = 0 if worked else self._failed
         snapshot, self._newest = self._newest, None
         unable, self._unable = self._unable, None
+        self._behind = unable.why if unable is not None else ""
         if snapshot is None:
-            told(Outcome(why_not=unable.why if unable is not None else ""))
+            told(Outcome(why_not=self._behind))
             return
         if self._failed >= TRIES:
             self._failed = 0
@@ -197,7 +199,7 @@ class Recovery:
                 self._hang_up()
                 return
             match message:
-                case Parked(pid) if len(fds) == 1 and _is_child(pid, self._worker):
+                case Parked(pid) if len(fds) == 1 and self._is_snapshot(pid):
                     self.drop()
                     self._newest = _Snapshot(message, socket.socket(fileno=fds[0]))
                     self._unable = None
@@ -209,6 +211,15 @@ class Recovery:
                 case _:
                     log.warning("worker %s: no word about snapshots is like this", self._worker)
                     close_all(fds)
+
+    def _is_snapshot(self, pid: int) -> bool:
+        """Tell whether a process can be the worker's snapshot: its child, or an orphan of it."""
+        try:
+            text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+            parent = int(text.rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return False
+        return pid != self._worker and parent in (self._worker, self._zygote.pid)
 
     def _hang_up(self) -> None:
         line, self._line = self._line, None
@@ -234,7 +245,7 @@ class Recovery:
         else:
             self._end_waking()
             self._successor = Successor(snapshot.parked.pid, ends)
-            told(Outcome(True, snapshot.parked.after, message.losses))
+            told(Outcome(True, snapshot.parked.after, message.losses, self._behind))
 
     def _give_up(self, why: str) -> None:
         assert self._waking is not None
@@ -268,12 +279,3 @@ class Recovery:
         self._poller.unregister(snapshot.end.fileno())
         if not keep:
             snapshot.end.close()
-
-
-def _is_child(pid: int, parent: int) -> bool:
-    """Tell whether one process is the child of another: so much is asked of a snapshot."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return int(text.rpartition(")")[2].split()[1]) == parent
-    except (OSError, ValueError, IndexError):
-        return False

@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
     losses: tuple[str, ...] = ()
     """What has not come back, in words."""
     why_not: str = ""
-    """Why nothing was restored; "" if nobody asked for it."""
+    """Why nothing was restored, or nothing newer; "" if nobody asked for it."""
     moved: Moved | None = None
     """What there is instead of everything."""
 
@@ -91,6 +91,8 @@ def variables(outcome: Outcome, count: int, *, ran: bool) -> list[str]:
             f"Its variables are as they were after {_cell(outcome.after)}. Nothing was run again: "
             f"what {_cells(outcome.after + 1, last)} did to them is lost."
         ]
+        if outcome.why_not:
+            lines.append(f"There was no newer snapshot: {outcome.why_not}.")
     if outcome.losses:
         lines.append(f"What did not come back: {' '.join(outcome.losses)}")
     return lines

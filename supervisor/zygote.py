@@ -77,7 +77,10 @@ class Zygote:
         pipes.close_worker_ends(ends)
 
     def _hear(self, ends: Ends) -> tuple[int, int]:
-        data, fds, _, _ = socket.recv_fds(self._control, ORDER.size, 1)
+        try:
+            data, fds, _, _ = socket.recv_fds(self._control, ORDER.size, 1)
+        except ConnectionError:
+            data, fds = b"", []
         order, pid, *_ = self._unpack(data)
         assert order == START
         if pid < 0:

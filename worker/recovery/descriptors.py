@@ -7,16 +7,20 @@ snapshot parks, each descriptor gets something of its own under the same number:
 - a file is opened again through /proc, at the same place;
 - a socket, a pipe: a socket whose other end is closed. Whoever writes gets BrokenPipeError, whoever
   reads gets the end; both sides of the user's program know how to deal with that;
+- a pipe that this process has both ends of, and no child has: a new one with the same contents.
+  Libraries wake their threads with such, and libuv makes a lock of one and aborts if it breaks;
 - an epoll or an eventfd: a new one with the same contents.
 """
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import select
 import socket
 import stat
+import termios
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -90,17 +94,20 @@ def part(
     kept = ours | {fd for pair in pairs for fd in pair}
     for pair in pairs:
         _renew_pair(*pair)
+    kept |= _renew_pipes(kept, before)
     for fd in _numbers():
         if fd in kept:
             continue
         try:
             status = os.fstat(fd)
             mode = status.st_mode
-            if before.get(fd) == (status.st_dev, status.st_ino) and not stat.S_ISREG(mode):
-                continue
+            is_known = before.get(fd) == (status.st_dev, status.st_ino)
             if stat.S_ISREG(mode):
-                if (file := _reopen(fd)) is not None:
+                file = _reopen(fd)
+                if file is not None and not is_known:
                     files.append(file)
+            elif is_known:
+                continue
             elif stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode):
                 connections += 1
                 _silence(fd)
@@ -167,6 +174,8 @@ def _reopen(fd: int) -> File | None:
         return None
     position = os.lseek(fd, 0, os.SEEK_CUR)
     path = _target(fd)
+    if flags & os.O_TMPFILE == os.O_TMPFILE:  # two bits, of which one means a folder
+        flags &= ~os.O_TMPFILE
     again = os.open(f"/proc/self/fd/{fd}", flags & ~_NOT_AGAIN)
     os.lseek(again, position, os.SEEK_SET)
     put(again, fd)
@@ -188,6 +197,57 @@ def _renew_pair(one: int, other: int) -> None:
     for end, fd in ((a, one), (b, other)):
         os.set_blocking(end.fileno(), os.get_blocking(fd))
         put(end.detach(), fd)
+
+
+def _renew_pipes(kept: frozenset[int], before: dict[int, tuple[int, int]]) -> frozenset[int]:
+    """Give each pipe a successor that nobody else has to do with; give the numbers of its ends."""
+    ends: dict[str, list[int]] = {}
+    for fd in _numbers():
+        if fd not in kept and fd not in before and (target := _target(fd)).startswith("pipe:"):
+            ends.setdefault(target, []).append(fd)
+    ends = {target: fds for target, fds in ends.items() if len({*map(_mode, fds)}) > 1}
+    for target in _in_use_by_children(os.getppid()) if ends else ():
+        ends.pop(target, None)
+    for fds in ends.values():
+        reader, writer = os.pipe()
+        source = next(fd for fd in fds if _mode(fd) != os.O_WRONLY)
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, fcntl.fcntl(source, fcntl.F_GETPIPE_SZ))
+        _copy_pipe(source, writer)
+        for fd in fds:
+            new = os.dup(reader if _mode(fd) == os.O_RDONLY else writer)
+            os.set_blocking(new, os.get_blocking(fd))
+            put(new, fd)
+        os.close(reader)
+        os.close(writer)
+    return frozenset(fd for fds in ends.values() for fd in fds)
+
+
+def _mode(fd: int) -> int:
+    return fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+
+
+def _copy_pipe(source: int, writer: int) -> None:
+    """Copy what is in a pipe without taking it out."""
+    waiting = ctypes.c_int()
+    libc = ctypes.CDLL(None, use_errno=True)
+    fcntl.ioctl(source, termios.FIONREAD, waiting)
+    if waiting.value:
+        libc.tee.restype = ctypes.c_ssize_t
+        copied = libc.tee(source, writer, ctypes.c_size_t(waiting.value), os.SPLICE_F_NONBLOCK)
+        if copied != waiting.value:
+            raise OSError(ctypes.get_errno(), "a pipe could not be copied")
+
+
+def _in_use_by_children(parent: int) -> set[str]:
+    """List the pipes that a process's children have, but for us."""
+    found = set()
+    for task in Path(f"/proc/{parent}/task").iterdir():
+        with suppress(OSError):
+            for pid in (task / "children").read_text(encoding="ascii").split():
+                if int(pid) != os.getpid():
+                    with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+                        found |= {os.readlink(entry.path) for entry in entries}
+    return found
 
 
 def _renew_eventfd(fd: int) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from ...shared.parking import PROCESS_NAME, Awake, Donate, Wake, receive, send
 from ..options import Descriptors
 from ..process import die_with_parent, rename, volunteer
-from . import canary, descriptors, locks, remedies
+from . import canary, descriptors, locks, processes, remedies
+from .processes import Past
 
 if TYPE_CHECKING:
     import asyncio
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..shell import ZMQInteractiveShell
     from .descriptors import Parted
     from .locks import Lock
+    from .tally import Tally
 
 SIGNALS = frozenset({
     signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,
@@ -37,6 +38,8 @@ SIGNALS = frozenset({
 
 _OOM_SCORE = 200
 """Of 1000: less than the worker's, so that the system takes the worker first."""
+_MANY_NAMES = 3
+_NOT_TOLD = ("/memfd:bulkhead-", "/dev/shm/sem.")  # noqa: S108 - names to be compared with
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 
@@ -49,6 +52,7 @@ class Before(NamedTuple):
     locks: tuple[Lock, ...]
     threads: tuple[str, ...]
     """Names of threads that were there."""
+    past: Past
 
 
 def note(threads: tuple[str, ...]) -> Before:
@@ -58,6 +62,7 @@ def note(threads: tuple[str, ...]) -> Before:
         tuple(map(signal.getitimer, _TIMERS)),
         locks.held(descriptors.regular_files()),
         threads,
+        Past(os.getpid(), os.getpgrp(), processes.zombies()),
     )
 
 
@@ -131,20 +136,19 @@ class Snapshot:
         die_with_parent(wake.parent)
         volunteer()
         rename(self._name)
-        for fd in fresh:
-            os.set_inheritable(fd, False)
         self._attachment.attach(fresh)
         unlocked = locks.take_again(self._before.locks)
         written = descriptors.changed(self._parted.files)
-        _forget_helpers()
-        counts = remedies.put_right(self._loop)
+        processes.forget_helpers()
+        tally = remedies.put_right(self._loop, self._before.past, self._before.threads)
         canary.check()
         for timer, (seconds, interval) in zip(_TIMERS, self._before.timers, strict=True):
             signal.setitimer(timer, seconds, interval)
         while signal.sigtimedwait(SIGNALS, 0) is not None:
             pass  # sent while this was parked, and meant for nobody
         self._set_count(wake.next_count)
-        told = losses(self._parted, self._before.threads, counts, unlocked, written)
+        shared = shared_memory(Path("/proc/self/maps").read_text(encoding="utf-8"))
+        told = losses(self._parted, self._before.threads, tally, unlocked, written, shared)
         send(self._end, Awake("", tuple(told)))
         self._end.close()
 
@@ -152,48 +156,50 @@ class Snapshot:
 def losses(
     parted: Parted,
     threads: tuple[str, ...],
-    counts: dict[str, int],
+    tally: Tally,
     unlocked: list[str],
     written: list[str],
+    shared: list[str],
 ) -> list[str]:
     """Tell in words what has not come back."""
     told = []
-    if threads:
-        told.append(f"Threads that are gone: {', '.join(sorted(threads))}.")
-    if parted.connections:
-        one = parted.connections == 1
+    if missed := tally.missed(threads):
+        told.append(f"Threads that are gone: {', '.join(missed)}.")
+    closed = parted.connections - tally.renewed
+    if closed > 0:
+        one = closed == 1
         told.append(
-            f"{parted.connections} connection{'' if one else 's'} (sockets, pipes) that "
+            f"{closed} connection{'' if one else 's'} (sockets, pipes) that "
             f"{'is' if one else 'are'} closed now."
         )
-    for name, number in sorted(counts.items()):
-        if name.startswith(("child", "process pool")):
-            told.append(f"{number} {name}{'' if number == 1 else 's'} that ended with it.")
+    if ended := tally.ended():
+        told.append(f"{' and '.join(ended)} that ended with it.")
+    told += [f"Child process {pid}, which goes on by itself." for pid in tally.alone]
     told += [f"{path} was locked, and can only be read now." for path in unlocked]
-    told += [f"{path} was written to since, and that stays." for path in written]
-    if _shares_memory():
-        told.append("Memory that is shared with other processes was not turned back.")
+    told += [
+        f"{path} was written to since, and that stays." for path in written if path not in unlocked
+    ]
+    if shared:
+        names = ", ".join(shared[:_MANY_NAMES]) + (", ..." if len(shared) > _MANY_NAMES else "")
+        told.append(f"Shared memory ({names}) was not turned back.")
     return told
 
 
-def _shares_memory() -> bool:
-    """Tell whether the user's code shares memory that can be written to."""
-    with suppress(OSError):
-        for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
-            fields = line.split(maxsplit=5)
-            if fields[1].startswith("rw") and fields[1].endswith("s"):
-                name = fields[5] if len(fields) > 5 else ""  # noqa: PLR2004
-                if not name.startswith("/memfd:bulkhead-"):
-                    return True
-    return False
+def shared_memory(maps: str) -> list[str]:
+    """Name what is shared with other processes and can be written to, from /proc/self/maps.
 
-
-def _forget_helpers() -> None:
-    """Let multiprocessing start its helpers anew: they were the dead worker's."""
-    for name in ("multiprocessing", "multiprocess"):
-        if (tracker := sys.modules.get(f"{name}.resource_tracker")) is not None:
-            vars(tracker._resource_tracker).update(_fd=None, _pid=None)  # noqa: SLF001
-        if (server := sys.modules.get(f"{name}.forkserver")) is not None:
-            vars(server._forkserver).update(  # noqa: SLF001 - as above
-                _forkserver_address=None, _forkserver_alive_fd=None, _forkserver_pid=None
-            )
+    Without our own, the semaphores of multiprocessing, which are put right, and the index of a
+    database's write-ahead log, which it reads anew each time.
+    """
+    names: list[str] = []
+    for line in maps.splitlines():
+        fields = line.split(maxsplit=5)
+        if not (fields[1].startswith("rw") and fields[1].endswith("s")):
+            continue
+        name = fields[5] if len(fields) > 5 else ""  # noqa: PLR2004
+        if name.startswith(_NOT_TOLD) or name.endswith("-shm"):
+            continue
+        name = "not a file's" if name.startswith("/dev/zero") else name or "not a file's"
+        if name not in names:
+            names.append(name)
+    return names

@@ -7,7 +7,6 @@ either. What it is worth, and why there is none, is told to the supervisor each 
 from __future__ import annotations
 
 import os
-import resource
 import select
 import signal
 import socket
@@ -22,11 +21,12 @@ from ...shared.parking import Parked, Unable
 from ...shared.records import Kind
 from .. import forks, jsons
 from . import budget, descriptors
-from .budget import OFF, ON, Budget
+from .budget import OFF, ON, PART, Budget
 from .children import Children
 from .heir import inherit
 from .libraries import Libraries
 from .parked import SIGNALS, Snapshot, note
+from .tax import Tax
 from .threads import Threads
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ class Snapshots:
         self._threads = Threads(self._libraries)
         self._children = Children()
         self._known = descriptors.known() if sys.platform == "linux" else {}
-        self._faults = 0
+        self._tax = Tax()
+        self._postponed = False
         self._newest = 0  # process id
         self._tries = 0
         self._quiet_since = 0.0
@@ -119,26 +120,37 @@ class Snapshots:
         self._quiet_since = now
         if request.msg_type in _CHANGING and not _is_silent(request):
             self._tries = 0
+            self._postponed = False
             self.budget.worked(now - request.began)
 
     def wait(self, now: float) -> float | None:
         """Give the seconds of quiet that are still to come before one is made; None: for ever."""
-        if not self.budget.wanted:
+        if not self.budget.wanted or self._postponed:
             return None
         return max(0.0, self._quiet_since + self.budget.patience - now)
 
     def is_due(self, now: float) -> bool:
         """Tell whether to make one now that nothing is asked for."""
-        return self.is_urgent or self.wait(now) == 0.0
+        if self.is_urgent:
+            return True
+        if self.wait(now) != 0.0:
+            return False
+        fair, tax = self.budget.is_fair, self._tax
+        if fair(tax.at_most()) or fair(seconds := tax.measured()):
+            return True
+        self._postponed = True
+        self.why_not = (
+            f"the last snapshot made them {seconds:.1f} s slower, and they have to have run for "
+            f"{seconds / PART:.0f} s first (%recovery on makes one after each)"
+        )
+        self._tell(Unable(self.why_not, self._count()))
+        return False
 
     def is_due_in_queue(self) -> bool:
         """Tell whether to make one before the request that is there already."""
         if self.is_urgent:
             return True
-        return self.budget.wanted and self.budget.is_due_in_queue(self._pages() - self._faults)
-
-    def _pages(self) -> int:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        return self.budget.wanted and self.budget.is_earned(self._tax.at_most())
 
     # How.
 
@@ -160,6 +172,7 @@ class Snapshots:
         if found.busy and self._tries < _RETRIES and not urgent:
             self._tries += 1  # it may be quiet in a moment
             self._quiet_since = time.monotonic()
+            self._tell(Unable(found.busy, self._count()))
             return False
         why = found.busy or descriptors.refusal() or self._shortage() or self._debugger()
         count = self._count()
@@ -221,7 +234,7 @@ class Snapshots:
             losses = (f"Threads that will be gone: {', '.join(threads)}.",) if threads else ()
             self.after, self._newest, self.losses, self.why_not = count, pid, losses, ""
             self.budget.took(cost)
-            self._faults = self._pages()
+            self._tax.begin()
             self.donor = donor
             self._tell(Parked(pid, count, cost, losses, donor), end.fileno())
         end.close()
@@ -244,8 +257,10 @@ class Snapshots:
         self._children.forget()
         snapshot.park(say)
         # This process is the worker now.
+        before = descriptors.known()
         self._shell.history_manager.begin_again()
-        self._faults = self._pages()
+        self._known |= dict(descriptors.known().items() - before.items())
+        self._tax.begin()
         self._newest = 0
         self.is_urgent = True
         comms = list(self._shell.kernel.comm_manager.comms)
