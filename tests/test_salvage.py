@@ -292,6 +292,7 @@ class TestAValueThatIsDangerous:
             ("return time.sleep, (600,)", "the fresh interpreter came to a standstill"),
             ("return os._exit, (3,)", "the fresh interpreter died of it"),
             ("return os.abort, ()", "the fresh interpreter died of it"),
+            ("return os.closerange, (3, 500)", "the fresh interpreter died of it"),
         ],
     )
     def test_costs_itself_and_what_contains_it(self, unsafe, what, why):
@@ -343,6 +344,43 @@ class TestAValueThatIsDangerous:
         assert "300 variables were moved" in text
         assert "and 240 more." in text
         assert value(unsafe, "name_299") == "299"
+
+
+class TestADonor:
+    """Of which nothing can be believed: user code has run in it (G26)."""
+
+    @pytest.mark.parametrize(
+        ("does", "why"),
+        [
+            ("os._exit(3)", "died while they were serialized"),
+            ("os.kill(os.getpid(), 9)", "died while they were serialized"),
+            ("raise ValueError", "said something that cannot be"),
+            (
+                "parking.send(self._end, parking.Unable('no', 1)); time.sleep(600)",
+                "said something that cannot be",
+            ),
+            (
+                "parking.send(self._end, parking.Donated(True)); time.sleep(600)",
+                "said something that cannot be",
+            ),
+            (
+                "parking.send(self._end, parking.Donated(True), (0,)); time.sleep(600)",
+                "a fresh interpreter was not ready for them",
+            ),
+        ],
+    )
+    def test_that_does_something_else_costs_the_variables_alone(self, unsafe, does, why):
+        """G26, G42: a fresh start, and why."""
+        save(
+            unsafe,
+            "import os, time\nfrom bulkhead_kernel.shared import parking\n"
+            "from bulkhead_kernel.worker.recovery.donor import Donor\n"
+            f"def serve(self, message):\n    {does}\nDonor.serve = serve",
+        )
+        text = crash(unsafe)
+        assert "Its variables are gone." in text
+        assert why in text
+        assert value(unsafe, "'serve' in globals()") == "False"
 
 
 class TestMeanwhile:
