@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ...shared.parking import PROCESS_NAME, Awake, Wake, receive, send
 from ..options import Descriptors
 from ..process import die_with_parent, rename, volunteer
-from . import canary, descriptors, locks, processes, remedies
+from . import canary, descriptors, locks, processes, remedies, sharing
 from .processes import Past
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Snapshot:
         self._attachment.attach(fresh)
         unlocked = locks.take_again(self._before.locks)
         written = descriptors.changed(self._parted.files)
-        processes.forget_helpers()
+        sharing.forget_helpers()
         tally = remedies.put_right(self._loop, self._before.past, self._before.threads)
         canary.check()
         for timer, (seconds, interval) in zip(_TIMERS, self._before.timers, strict=True):
@@ -163,7 +163,9 @@ def losses(
         told.append(f"{' and '.join(ended)} that ended with it.")
     told += [f"Child process {pid}, which goes on by itself." for pid in tally.alone]
     told += [f"{path} was locked, and can only be read now." for path in unlocked]
-    told += [f"{path} was written to since, and that stays." for path in written if path not in unlocked]
+    told += [
+        f"{path} was written to since, and that stays." for path in written if path not in unlocked
+    ]
     if shared:
         names = ", ".join(shared[:_MANY_NAMES]) + (", ..." if len(shared) > _MANY_NAMES else "")
         told.append(f"Shared memory ({names}) was not turned back.")
