@@ -50,7 +50,11 @@ values = st.recursive(
 def unpicklable(kind, n):
     """Give a way to make something, a way to look at it, and what is to be seen."""
     return {
-        "generator": (f"(i * i for i in range(99)); [next(_) for _ in range({n})]", "next({})", n * n),
+        "generator": (
+            f"(i * i for i in range(99)); [next(_) for _ in range({n})]",
+            "next({})",
+            n * n,
+        ),
         "closure": (f"(lambda a: lambda b: a + b)({n})", "{}(1)", n + 1),
         "iterator": (f"iter(range({n}, 99))", "next({})", n),
         "view": (f"memoryview(bytes([{n}]) * 3)[1:]", "{}.tolist()", [n, n]),
