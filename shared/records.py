@@ -110,7 +110,14 @@ def encode(
     parts: Sequence[Buffer | Handed] = (),
     marks: tuple[int, int] = (0, 0),
 ) -> list[Buffer]:
-    """Make the frame of one record, as pieces for ``writev``. Buffers must be contiguous bytes.
+    """Make the frame of one record, as pieces for ``writev``. Buffers must be contiguous bytes."""
+    return encode_frame(payload(kind, number, parts, marks))
+
+
+def payload(
+    kind: Kind, number: int, parts: Sequence[Buffer | Handed], marks: tuple[int, int]
+) -> list[Buffer]:
+    """Make what ``decode`` reads, in pieces.
 
     Of a buffer that was handed over, the record holds the serial number.
     """
@@ -124,7 +131,7 @@ def encode(
             sizes.append(len(part))
             pieces.append(part)
     head = _HEAD.pack(kind, number, *marks, len(parts))
-    return encode_frame([head + struct.pack(f"<{len(sizes)}Q", *sizes), *pieces])
+    return [head + struct.pack(f"<{len(sizes)}Q", *sizes), *pieces]
 
 
 def hand_over(kind: Kind, parts: Sequence[Buffer], handover: Handover) -> Sequence[Buffer | Handed]:
@@ -144,8 +151,8 @@ def hand_over(kind: Kind, parts: Sequence[Buffer], handover: Handover) -> Sequen
 
 def taken(record: Record, handover: Handover) -> Record:
     """Put what was handed over in its place. Raises RecordError if it was not."""
-    if not any(isinstance(part, Handed) for part in record.parts):
-        return record
+    if len(record.parts) == PARTS[record.kind].start:
+        return record  # there are no buffers
     try:
         parts = [handover.take(part) if isinstance(part, Handed) else part for part in record.parts]
     except HandoverError as error:
@@ -169,20 +176,20 @@ def decode(payload: Buffer) -> Record:
         raise RecordError(f"no record is of kind {code} with {count} parts")
     start = _HEAD.size + 8 * count
     least = PARTS[kind].start
-    lengths = [_SERIAL.size if size & _HANDED else size for size in sizes]
-    if start + sum(lengths) != len(payload):
-        raise RecordError(f"the parts of a {kind.name} record do not fill it")
     parts: list[bytes] = []
-    for at, (size, length) in enumerate(zip(sizes, lengths, strict=True)):
-        part: object = payload[start : start + length]
-        if size & _HANDED:
-            if at < least:
-                raise RecordError(f"only buffers are handed over, not part {at} of {kind.name}")
+    for at, size in enumerate(sizes):
+        end = start + (_SERIAL.size if size & _HANDED else size)
+        part: object = payload[start:end]
+        if size < BIG or (at < least and not size & _HANDED):
+            part = bytes(cast("bytes", part))
+        elif size & _HANDED:
+            if at < least or end > len(payload):
+                raise RecordError(f"part {at} of a {kind.name} record cannot be handed over")
             (serial,) = _SERIAL.unpack(cast("bytes", part))
             part = Handed(serial, size & ~_HANDED)
-        elif at < least or size < BIG:
-            part = bytes(cast("bytes", part))
         # A view is as good as bytes to whoever passes a buffer on.
         parts.append(cast("bytes", part))
-        start += length
+        start = end
+    if start != len(payload):
+        raise RecordError(f"the parts of a {kind.name} record do not fill it")
     return Record(kind, number, (out, err), parts)

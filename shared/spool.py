@@ -3,6 +3,8 @@
 A record on the pipe costs a system call and wakes its reader; a loop that prints makes a hundred
 thousand a second. What is copied here costs neither, and outlives the worker as a pipe's bytes do.
 An entry carries what a record of text would: which stream, for which request, and its marks.
+Or it is a whole record, of a kind that nobody needs to hear of at once: that a request has begun,
+and its code, which wake nobody. The supervisor looks for them when a request takes longer than most.
 
 Order holds because the pipe still says where the text belongs. Before any other record the worker
 writes a SPOOLED record with the number of bytes that it has spooled until then, and the supervisor
@@ -20,10 +22,10 @@ from typing import TYPE_CHECKING
 
 from . import blocks
 from .ledger import Slot
-from .records import Kind, Record, RecordError
+from .records import PARTS, Kind, Record, RecordError, decode, payload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from .ledger import Ledger
 
@@ -32,6 +34,8 @@ LONGEST = SIZE // 8
 """Bytes of the longest text that goes this way; longer text is better off on the pipe."""
 
 _HEAD = struct.Struct("<BQQQI")  # kind, number, marks, bytes of text
+_WHOLE = 0  # in place of the kind: the text is a record, and the head says nothing else
+_QUIET = (Kind.BEGIN, Kind.PUBLISH)
 # Looked up once: a print is a matter of a microsecond.
 _pack = _HEAD.pack
 _SPOOLED, _TAKEN = int(Slot.SPOOLED), int(Slot.TAKEN)
@@ -69,6 +73,12 @@ class Writer:
         slots[_SPOOLED] = after  # from here on it is said
         return True
 
+    def append_record(
+        self, kind: Kind, number: int, parts: Sequence[bytes], marks: tuple[int, int]
+    ) -> bool:
+        """Append a record; False, and nothing is done, if there is no room for it."""
+        return self.append(_WHOLE, 0, (0, 0), b"".join(payload(kind, number, parts, marks)))
+
 
 class Reader:
     """The supervisor's view. Believes nothing: native code of the user's can run wild over it."""
@@ -91,7 +101,7 @@ class Reader:
         return self._taken
 
     def take(self, end: int) -> Iterator[Record]:
-        """Give the entries up to ``end``, as records of text.
+        """Give the entries up to ``end``, as records.
 
         Raises RecordError for bytes that no worker of ours has written.
         """
@@ -125,9 +135,9 @@ def _entries(data: bytes) -> Iterator[Record]:
             raise RecordError("a spooled entry is cut short")
         *head, length = _HEAD.unpack_from(data, at)
         at = start + length
-        if at > size or head[0] not in _TEXT:
+        if at > size or (head[0] and head[0] not in _TEXT):
             raise RecordError(f"a spooled entry is of kind {head[0]}, with {length} bytes")
-        if tuple(head) != said:
+        if tuple(head) != said or not head[0]:
             if texts:
                 yield _record(said, texts)
             said, texts = tuple(head), []
@@ -138,7 +148,16 @@ def _entries(data: bytes) -> Iterator[Record]:
 
 def _record(head: tuple[int, ...], texts: list[bytes]) -> Record:
     kind, number, out, err = head
+    if not kind:
+        return _whole(texts[0])
     return Record(_TEXT[kind], number, (out, err), [b"".join(texts)])
+
+
+def _whole(data: bytes) -> Record:
+    record = decode(data)
+    if record.kind not in _QUIET or len(record.parts) != PARTS[record.kind].start:
+        raise RecordError(f"a {record.kind.name} record was spooled")
+    return record
 
 
 _TEXT = {int(kind): kind for kind in (Kind.STDOUT, Kind.STDERR)}

@@ -81,6 +81,11 @@ class Transcript:
         """Tell whether the worker has a request that is not over."""
         return self._open is not None
 
+    @property
+    def awaits_begin(self) -> bool:
+        """Tell whether the worker has a request of which it has not said that it has begun."""
+        return self._open is not None and not self._begun
+
     # What the supervisor itself has to say.
 
     def starting(self) -> list[Action]:

@@ -125,14 +125,17 @@ def _no_number(text: str) -> float:
     raise ValueError(f"{text} is no number in JSON")
 
 
+_decode_strictly = json.JSONDecoder(parse_constant=_no_number).decode
+
+
 def _dict(name: str, raw: bytes) -> dict[str, Any]:
     if raw == b"{}":
         return {}
     try:
         # Decoded here: json.loads would guess, and take UTF-16, which then stands in our messages.
         # And what is sent back to every client must be JSON for all of them: no NaN in a header.
-        strict = _no_number if name == "header" else None
-        value = json.loads(raw.decode(), parse_constant=strict)
+        decode = _decode_strictly if name == "header" else json.loads
+        value = decode(raw.decode())
     except (ValueError, RecursionError) as error:
         raise MalformedMessageError(f"its {name} is no JSON in UTF-8: {error}") from error
     if not isinstance(value, dict):

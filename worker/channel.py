@@ -154,7 +154,6 @@ class Sender:
         self._marks = (0, 0)
         self._size = array("i", [0])  # filled by the system
         self._woken = -1  # the sleep of the supervisor from which it was woken
-        self._held: _Item | None = None
         self._frame: _Frame | None = None  # begun, and perhaps not whole yet
         self.flush = _flusher(captured[0])
         """Write out what C code has printed and the C library still holds."""
@@ -185,7 +184,7 @@ class Sender:
     @protected
     def _print(self, kind: Kind, number: int, text: bytes) -> None:
         with self._lock:
-            if self._writing or self._held or self._frame or len(text) > LONGEST:
+            if self._writing or self._frame or len(text) > LONGEST:
                 self._send(kind, number, (text,))
                 return
             self._writing = True
@@ -222,16 +221,32 @@ class Sender:
         finally:
             self._writing = False
 
-    def hold(self, kind: Kind, number: int, *parts: Buffer) -> None:
-        """Keep one record back: it is written together with the next one, which is to come soon."""
-        self._held = _Item(kind, number, parts)
+    def send_quietly(self, kind: Kind, number: int, *parts: bytes) -> None:
+        """Send a record of which the supervisor need not hear at once.
+
+        Most requests are over within a millisecond. It is then woken by their end only.
+        """
+        __tracebackhide__ = True
+        if _getpid() == self._pid:
+            self._send_quietly(kind, number, parts)
+        self._interrupts.deliver()
 
     @protected
-    def release(self) -> None:
-        """Write what was kept back: nothing may come for a while."""
-        if self._held is not None:
-            item, self._held = self._held, None
-            self._send(*item)
+    def _send_quietly(self, kind: Kind, number: int, parts: Sequence[bytes]) -> None:
+        with self._lock:
+            quiet = not (self._writing or self._frame) and sum(map(len, parts)) < LONGEST
+            if quiet:
+                self._writing = True
+                try:
+                    self.flush()
+                    marks = self._ledger.written(self._waiting)
+                    quiet = self._spool.append_record(kind, number, parts, marks)
+                finally:
+                    self._writing = False
+            if not quiet:
+                self._send(kind, number, parts)
+            elif self._waiting_items:  # said by a signal handler, on top of this
+                self._resume()
 
     def close(self) -> None:
         """Let go of the pipes (in a forked child; its own children find nothing to close)."""
@@ -245,9 +260,6 @@ class Sender:
         if os.getpid() != self._pid:
             return
         with self._lock:
-            if self._held is not None:
-                held, self._held = self._held, None
-                self._waiting_items.append(held)
             self._waiting_items.append(_Item(kind, number, parts))
             if self._writing:
                 return  # this very thread is in the middle of a frame, further up its stack

@@ -106,9 +106,7 @@ class Loop:
         self._context.run(self._current.enter, request)
         started = datetime.now(UTC).isoformat()
         count = shell.execution_count
-        # A cell shows its code at once, which goes in the same breath. All others may take a while.
-        begin = self._sender.hold if is_cell else self._sender.send
-        begin(Kind.BEGIN, number, str(count).encode(), self._stale())
+        self._sender.send_quietly(Kind.BEGIN, number, str(count).encode(), self._stale())
         failure: BaseException | None = None
         # Before the handler begins: an interrupt may keep it from that.
         shell.last_error = None
