@@ -3,8 +3,8 @@
 A record on the pipe costs a system call and wakes its reader; a loop that prints makes a hundred
 thousand a second. What is copied here costs neither, and outlives the worker as a pipe's bytes do.
 An entry carries what a record of text would: which stream, for which request, and its marks.
-Or it is a whole record, of a kind that nobody needs to hear of at once: that a request has begun,
-and its code, which wake nobody. The supervisor looks for them when a request takes longer than most.
+Or it is a whole record of which nobody needs to hear at once: that a request has begun, and its
+code. That wakes nobody; the supervisor looks for it when a request takes longer than most.
 
 Order holds because the pipe still says where the text belongs. Before any other record the worker
 writes a SPOOLED record with the number of bytes that it has spooled until then, and the supervisor
@@ -16,7 +16,6 @@ The counts stand in the ledger: SPOOLED is the worker's, TAKEN the supervisor's.
 from __future__ import annotations
 
 import mmap
-import os
 import struct
 from typing import TYPE_CHECKING
 
@@ -50,10 +49,14 @@ class Writer:
     """The worker's view."""
 
     def __init__(self, fd: int, ledger: Ledger) -> None:
-        """Map the block behind ``fd``, and close the descriptor."""
+        """Map the block behind ``fd``; the descriptor may be closed afterwards."""
+        self._ledger = ledger
+        self.map(fd)
+
+    def map(self, fd: int) -> None:
+        """Map another block, whose counts stand in the ledger of the moment."""
         self._map = mmap.mmap(fd, SIZE)
-        os.close(fd)
-        self._slots = ledger.slots
+        self._slots = self._ledger.slots
 
     def append(self, kind: int, number: int, marks: tuple[int, int], text: bytes) -> bool:
         """Append an entry; False, and nothing is done, if there is no room for it."""

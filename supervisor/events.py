@@ -274,6 +274,7 @@ class Drained(NamedTuple):
     """The worker of this generation has ended and all that it wrote was read."""
 
     generation: int
+    next_count: int = 1  # the execution_count of the next cell
 
 
 class Stock(NamedTuple):

@@ -253,11 +253,9 @@ class IOPub:
         """
         now = time.monotonic()
         # Its worker says so without waking us, and may be kept from it by a task of the user's.
-        self._begin_at = (
-            now + min(max(_SOON, now - self._sent_at), _LATE)
-            if self._transcript.awaits_begin
-            else 0
-        )
+        self._begin_at = 0.0
+        if self._transcript.awaits_begin:
+            self._begin_at = now + min(max(_SOON, now - self._sent_at), _LATE)
         if text and not ended:
             # The first text is most often half a line: its end is there in a moment.
             self._look_at = now + (INTERVAL if self._look_at else _SOON)
@@ -298,7 +296,7 @@ class IOPub:
         pipes.close()
         self._pipes = None
         self._look_at = self._begin_at = 0.0
-        self._to_control.put(events.Drained(worker.generation))
+        self._to_control.put(events.Drained(worker.generation, self._transcript.next_count))
 
     def _drain_inbox(self) -> None:
         transcript = self._transcript

@@ -27,6 +27,9 @@ usage: python -m bulkhead_kernel.supervisor [-f FILE] [options] [IPython options
   --cpu-limit=SECONDS              processor time that one cell may use (default none)
   --cell-timeout=SECONDS           time that one cell may take (default none)
   --measure-cells=on|off           tell in each reply what its cell used (default on)
+  --recover=auto|on|off            keep a snapshot of the interpreter between cells, so that a crash
+                                   loses no variables (default off); on: after every cell,
+                                   whatever it costs
   --metrics=ADDRESS                serve metrics for Prometheus on 127.0.0.1:PORT or unix:PATH;
                                    {pid} in a path stands for the process id
   --restart-in-place=FD            a restart replaces the interpreter and nothing else; FD is what
@@ -54,6 +57,7 @@ _NAMES = (
     "--cpu-limit",
     "--cell-timeout",
     "--measure-cells",
+    "--recover",
     "--metrics",
     "--restart-in-place",
     "--log-level",
@@ -95,9 +99,12 @@ def parse_options(argv: list[str]) -> Options:
         limits=limits,
         metrics=_value(values, "--metrics", ""),
     )
+    recover = _value(values, "--recover", "off")
+    if recover not in ("auto", "on", "off"):
+        _fail(f"--recover must be 'auto', 'on' or 'off', not {recover!r}.")
     file = values.get("--connection-file", "")
     session = os.urandom(16).hex()
-    worker = WorkerOptions(file, session, tuple(for_ipython), limits, measure == "on")
+    worker = WorkerOptions(file, session, tuple(for_ipython), limits, measure == "on", recover)
     return Options(file, level, policy, worker, _descriptor(values))
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from contextlib import suppress
 from typing import NamedTuple
 
 from ..shared import ledger, spool
 from ..shared import samples as shared_samples
+from ..shared.handover import Handover
+from ..shared.ledger import Ledger
+from .events import Worker
 
 PIPE_SIZE = 1 << 20
 """What a pipe holds, in bytes, where the system lets us choose: fewer wake-ups in a flood."""
@@ -26,6 +30,7 @@ class Ends(NamedTuple):
     spool: int
     handover: int
     crash: int
+    parking: int
     worker: tuple[int, ...]
     """The worker's, in the order of ``worker.options.Descriptors``."""
 
@@ -44,15 +49,40 @@ def create(samples: int) -> Ends:
     handover, for_handover = (
         end.detach() for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     )
+    parking, for_parking = (
+        end.detach() for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    )
     crash, for_crash = _pipe()
     os.set_blocking(crash, False)
     spooled = spool.create()
     for_samples = shared_samples.reader_of(samples)
     worker = (
         for_requests, for_records, for_stdout, for_stderr, block, for_samples, spooled,
-        for_handover, for_crash,
+        for_handover, for_crash, for_parking,
     )  # fmt: skip
-    return Ends(requests, records, stdout, stderr, block, spooled, handover, crash, worker)
+    return Ends(requests, records, stdout, stderr, block, spooled, handover, crash, parking, worker)
+
+
+def close_worker_ends(ends: Ends) -> None:
+    """Close here what a worker was given, but for what is mapped here as well."""
+    for fd in ends.worker:
+        if fd not in (ends.ledger, ends.spool):
+            os.close(fd)
+
+
+def attach(ends: Ends, generation: int, pid: int, pidfd: int) -> Worker:
+    """Make what the threads know of a worker that has the other ends."""
+    ledger = Ledger(ends.ledger)
+    worker = Worker(
+        generation, pid, pidfd, ends.requests, ends.records, ends.stdout, ends.stderr,
+        ledger, spool.Reader(ends.spool, ledger), Handover(ends.handover), Handover(ends.handover),
+        time.monotonic(),
+    )  # fmt: skip
+    os.close(ends.ledger)
+    os.close(ends.spool)
+    os.close(ends.handover)
+    os.set_blocking(worker.requests, False)
+    return worker
 
 
 def _pipe() -> tuple[int, int]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ..shared.records import Kind, Record, RecordError
 from . import post_mortem
 from .actions import Action, Log, Publish, TellControl, TellShell
-from .checks import check, number_in, string, written
+from .checks import check, number_in, open_comms, string, written
 from .comms import Comms
 from .errors import MalformedMessageError
 from .events import (
@@ -44,7 +44,7 @@ from .streams import Captured, Streams, Text
 from .wire import NO_PARENT, dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .post_mortem import Costs, Facts, Report
 
@@ -71,6 +71,8 @@ class Transcript:
         self._forgotten: set[int] = set()  # ... and those that it cannot
         self._cell = 0  # the newest execute_request: what is written by nobody known belongs to it
         self._execution_count = 0
+        self.next_count = 1
+        """The execution_count of the next cell."""
         self._comms = Comms()
 
     def __repr__(self) -> str:
@@ -199,12 +201,12 @@ class Transcript:
         if self._greeted and not told and not report.expected:
             # One that dies before its hello has said so itself, and the next may do better.
             actions.append(self._text(Text(0, "stderr", report.text + "\n")))
-        for comm_id in self._comms.clear():
-            content = dumps({"comm_id": comm_id, "data": {}})
-            actions.append(Publish("comm_close", NO_PARENT, content))
-        self._parents.clear()
-        self._forgotten.clear()
-        self._cell = self._execution_count = 0
+        if not facts.outcome.restored:
+            actions += self._close_comms(self._comms.clear())
+            self._parents.clear()
+            self._forgotten.clear()
+            self._cell = self._execution_count = 0
+            self.next_count = 1
         actions.append(TellControl(Buried(generation, report)))
         return actions
 
@@ -293,8 +295,10 @@ class Transcript:
         self._begun = True
         self._native = ""
         self._execution_count = number_in(record.parts[0])
+        self.next_count = self._execution_count
         if message.msg_type == "execute_request":
             self._cell = record.number
+            self.next_count += 1
         self._forgotten.update(number for (number,) in struct.iter_unpack("<Q", record.parts[1]))
         for number in self._forgotten - {record.number, self._cell}:
             self._forgotten.discard(number)
@@ -309,6 +313,8 @@ class Transcript:
     def _comm(self, record: Record) -> list[Action]:
         comm_id, target_name, name = map(string, record.parts[:3])
         content, metadata, *buffers = record.parts[3:]
+        if name != "comm_open" and self._comms.is_ghost(comm_id):
+            return []
         if name == "comm_open":
             self._comms.opened(comm_id, target_name)
         elif name == "comm_close":
@@ -342,9 +348,15 @@ class Transcript:
         self._leaving = True
         return [TellShell(Gone(self._generation)), TellControl(Leaving(self._generation))]
 
-    def _hello(self, _: Record) -> list[Action]:
+    def _hello(self, record: Record) -> list[Action]:
         self._greeted = True
-        return [TellControl(Hello(self._generation))]
+        # Of one that was restored: what the dead one has opened since is unknown to it.
+        gone = self._comms.keep(open_comms(record)) if record.parts else []
+        return [*self._close_comms(gone), TellControl(Hello(self._generation))]
+
+    def _close_comms(self, comm_ids: Iterable[str]) -> list[Action]:
+        contents = (dumps({"comm_id": comm_id, "data": {}}) for comm_id in comm_ids)
+        return [Publish("comm_close", NO_PARENT, content) for content in contents]
 
     def _log(self, record: Record) -> list[Action]:
         level, text = (part.decode("utf-8", "replace") for part in record.parts)

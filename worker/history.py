@@ -7,10 +7,12 @@ it has nothing else to do.
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from typing import Any
 
 from IPython.core import history
+
+from . import forks
 
 
 class _NeverStarted(history.HistorySavingThread):  # type: ignore[misc]
@@ -32,13 +34,23 @@ class WorkerHistoryManager(history.HistoryManager):  # type: ignore[misc]
             history.HistorySavingThread = thread_class
         self.save_thread = None
         self.using_thread = False
-        os.register_at_fork(after_in_child=self._leave_to_parent)
+        forks.in_child(self._leave_to_parent)
 
     def _leave_to_parent(self) -> None:
         """Write nothing in a forked child: what waits is its parent's to write (G38)."""
         self.enabled = False
         self.db_input_cache.clear()
         self.db_output_cache.clear()
+
+    def begin_again(self) -> None:
+        """Connect with the database anew, in a process that has become the worker.
+
+        A connection must not be used by two processes, one after the other either.
+        """
+        if self.enabled and str(self.hist_file) != ":memory:":
+            with suppress(Exception):  # nothing is written then, and a cell need not fail for it
+                self.db.close()
+                self.init_db()
 
     def save(self) -> None:
         """Write what was entered since the last time."""

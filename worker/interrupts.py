@@ -110,6 +110,12 @@ class Interrupts:
         self.telling = False
         """The running cell's error is being shown: that it also passed a limit is no news."""
 
+    def begin_again(self) -> None:
+        """Count from the beginning, in a process that has become the worker."""
+        self._pid = os.getpid()
+        self._seen = self._latency = 0
+        self.remembered = False
+
     def install(self) -> None:
         """Take SIGINT, whether it was ignored by the parent or taken by a cell."""
         _set_handler(signal.SIGINT, self._handle)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 import traceback
 from contextvars import copy_context
 from datetime import UTC, datetime
@@ -64,6 +65,7 @@ class Loop:
         self._handlers = handlers
         self._comm_handlers = comm_handlers
         self._meter = meter
+        self._snapshots = shell.snapshots
         self._save: asyncio.TimerHandle | None = None
         # Context variables that a cell sets are there in the next one, as in a module.
         self._context = copy_context()
@@ -82,11 +84,17 @@ class Loop:
         while True:
             record = receiver.take()
             if record is not None and record.kind is Kind.REQUEST:
+                if self._snapshots.is_due_in_queue() and self._snapshots.take():
+                    continue  # the request was the dead worker's
                 return Request.from_record(record)
             if receiver.ended:
                 return None
             if record is not None:
                 continue  # an input_reply that came too late
+            if self._snapshots.is_due(time.monotonic()):
+                self._snapshots.take()
+                continue
+            stop = self._stop_when_quiet()
             loop.add_reader(receiver.fileno(), loop.stop)
             self._interrupts.waiting = True
             try:
@@ -97,6 +105,13 @@ class Loop:
                 self._end_if_forked()
                 self._interrupts.waiting = False
                 loop.remove_reader(receiver.fileno())
+                if stop is not None:
+                    stop.cancel()
+
+    def _stop_when_quiet(self) -> asyncio.TimerHandle | None:
+        """Let the loop stop when it is time for a snapshot, if one is wanted."""
+        wait = self._snapshots.wait(time.monotonic())
+        return None if wait is None else self._loop.call_later(wait, self._loop.stop)
 
     def _serve(self, request: Request) -> None:
         shell, number = self._shell, request.number
@@ -139,6 +154,7 @@ class Loop:
             encoded,
             jsons.dumps(metadata),
         )
+        self._snapshots.over(request, time.monotonic())
         self._schedule_save()
 
     def _end_if_forked(self) -> None:

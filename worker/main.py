@@ -16,9 +16,10 @@ from ..shared.handover import Handover
 from ..shared.ledger import Ledger
 from ..shared.samples import Reader
 from ..shared.spool import Writer
-from . import masquerade
+from . import forks, masquerade
 from .allocation import Allocation
 from .app import IPKernelApp
+from .attachment import Attachment
 from .channel import Receiver, Sender
 from .comms import Comms
 from .context import NOBODY, Current
@@ -30,6 +31,7 @@ from .kernel import Kernel, Session
 from .loop import Loop
 from .process import forget_multiprocess, leave_crash_pipe, settle
 from .publisher import Publisher
+from .recovery.snapshots import Snapshots
 from .shell import ZMQInteractiveShell
 from .stdin import Stdin
 from .streams import Stream, as_text
@@ -52,6 +54,7 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     interrupts.watch_handlers()
     captured = descriptors.stdout, descriptors.stderr
     spool = Writer(descriptors.spool, ledger)
+    os.close(descriptors.spool)
     given, taken = Handover(descriptors.handover), Handover(descriptors.handover)
     sender = Sender(descriptors.records, captured, ledger, spool, given, interrupts)
     receiver = Receiver(descriptors.requests, taken, interrupts)
@@ -65,7 +68,6 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     current.follow_threads()
     sys.stdout = as_text(Stream("stdout", 1, sender, current))
     sys.stderr = as_text(Stream("stderr", 2, sender, current))
-    _part_from_forks(sender, receiver, descriptors.crash, interrupts, allocation, meter)
     publisher = Publisher(sender, current)
     comms = Comms(publisher)
     comms.install()
@@ -75,6 +77,12 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     shell = app.build(options.ipython, publisher, interrupts)
     shell.allocation, shell.meter, shell.samples = allocation, meter, samples
     shell.limits = options.limits
+    attachment = Attachment(
+        descriptors, ledger, spool, (given, taken), sender, receiver, interrupts, meter
+    )
+    snapshots = Snapshots(descriptors.parking, options.recover, shell, sender, attachment, loop)
+    shell.snapshots = snapshots
+    _part_from_forks(sender, receiver, snapshots, descriptors.crash, interrupts, allocation, meter)
     session = Session(options.session, publisher)
     shell.kernel = Kernel(shell, comms, current, session, options.connection_file)
     masquerade.install(ZMQInteractiveShell)
@@ -92,6 +100,7 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
 def _part_from_forks(
     sender: Sender,
     receiver: Receiver,
+    snapshots: Snapshots,
     crash: int,
     interrupts: Interrupts,
     allocation: Allocation,
@@ -102,6 +111,7 @@ def _part_from_forks(
     def in_child() -> None:
         sender.close()
         receiver.close()
+        snapshots.close()
         leave_crash_pipe(crash)
         allocation.lift()  # the supervisor counts children and all together
         if meter is not None:
@@ -110,7 +120,7 @@ def _part_from_forks(
         if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL):
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    os.register_at_fork(after_in_child=in_child)
+    forks.in_child(in_child)
 
 
 def _leave(shell: ZMQInteractiveShell) -> None:

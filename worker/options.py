@@ -18,6 +18,8 @@ class Options(NamedTuple):
     limits: Limits = Limits()
     measure: bool = True
     """Measure what each cell uses."""
+    recover: str = "auto"
+    """Make snapshots: auto, on or off."""
 
 
 class Descriptors(NamedTuple):
@@ -32,3 +34,4 @@ class Descriptors(NamedTuple):
     spool: int
     handover: int
     crash: int
+    parking: int

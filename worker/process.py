@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .options import Descriptors
 
 _PR_SET_PDEATHSIG = 1
-_OOM_SCORE = "500"  # of 1000: as if it used half of the memory more than it does
+_OOM_SCORE = 500  # of 1000: as if it used half of the memory more than it does
 _MAIN_CLASS = type(process.current_process())  # imported in the zygote, which is a main process
 
 
@@ -74,10 +74,10 @@ def die_with_parent(parent: int) -> None:
         os._exit(0)
 
 
-def volunteer() -> None:
+def volunteer(score: int = _OOM_SCORE) -> None:
     """Have the operating system end this process first, if it has to: never the supervisor."""
     with suppress(OSError):  # another system, or a sandbox
-        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
+        Path("/proc/self/oom_score_adj").write_text(str(score), encoding="ascii")
 
 
 def forget_multiprocess() -> None:

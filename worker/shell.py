@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .costs import Meter
     from .interrupts import Interrupts
     from .publisher import Publisher
+    from .recovery.snapshots import Snapshots
 
 FIGURES = "module://matplotlib_inline.backend_inline"
 
@@ -63,6 +64,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     meter: Meter | None = AnyTrait(None)
     samples: Reader = AnyTrait()
     limits: Limits = AnyTrait(NO_LIMITS)
+    snapshots: Snapshots = AnyTrait()
     # No traits: these are set for each cell, and nobody observes them.
     last_error: dict[str, Any] | None = None
     """Content of the error message of the running cell, once it was published."""

@@ -1,0 +1,95 @@
+"""When a snapshot is worth its price. Pure.
+
+A snapshot costs the time of a fork, which the user waits for unless nobody is waiting, and makes
+the next writes to old memory slower. Between cells that a person runs there is time enough. In a
+queue of cells (Run All, a batch) each one has to have earned it first.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+IDLE = 0.05
+"""Seconds without a request, at least, after which nobody seems to be waiting."""
+PART = 0.02
+"""The part of a cell's time that may be spent on it in a queue."""
+FREE = 0.005
+"""Seconds that are no matter, once a second."""
+_FIRST_COST = 0.01  # seconds that the first one is taken to cost
+_FAULT = 2.5e-6  # seconds that it takes to copy a page on writing
+_PATIENCE = 10.0  # times its cost: how long nobody has to have asked for anything
+_SPARE_PART, _SPARE = 0.1, 1 << 30  # of the memory of the machine, and bytes
+
+AUTO, ON, OFF = "auto", "on", "off"
+
+
+class Memory(NamedTuple):
+    """Bytes."""
+
+    resident: int
+    available: int
+    """To the whole machine, or the container."""
+    total: int
+    limit: int
+    """Of this kernel; 0 for none."""
+
+
+class Budget:
+    """The price of snapshots, and what was worked since the last one."""
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+        self.cost = _FIRST_COST
+        """Seconds that the last one took."""
+        self.spent = 0.0
+        """Seconds that all of them took."""
+        self.taken = 0
+        self._worked = 0.0  # seconds since the last one
+        self._changed = False
+
+    def worked(self, seconds: float) -> None:
+        """Note that the user's code ran."""
+        self._changed = True
+        self._worked += seconds
+
+    @property
+    def wanted(self) -> bool:
+        """Tell whether something has changed since the last one."""
+        return self._changed and self.mode != OFF
+
+    @property
+    def patience(self) -> float:
+        """Seconds without a request after which one is made."""
+        return IDLE if self.mode == ON else max(IDLE, _PATIENCE * self.cost)
+
+    def is_due_in_queue(self, faults: int) -> bool:
+        """Tell whether to make one although the next cell waits.
+
+        ``faults`` are the pages that had to be copied since the last one, at most.
+        """
+        if not self.wanted:
+            return False
+        return self.mode == ON or self.cost + faults * _FAULT <= PART * self._worked
+
+    def took(self, seconds: float) -> None:
+        """Note that one was made."""
+        self.cost = seconds
+        self.spent += seconds
+        self.taken += 1
+        self.settle()
+
+    def settle(self) -> None:
+        """Note that there is nothing to be done until something changes again."""
+        self._worked, self._changed = 0.0, False
+
+
+def shortage(memory: Memory) -> str:
+    """Tell why memory forbids a snapshot; "" if it does not.
+
+    What the worker lets go of stays in the snapshot, so that both together can take twice as much.
+    """
+    if memory.limit and memory.resident > memory.limit // 2:
+        return "the interpreter uses more than half of its memory limit (--memory-limit)"
+    if memory.available < max(_SPARE_PART * memory.total, min(_SPARE, memory.total // 4)):
+        return "there is too little free memory"
+    return ""
