@@ -27,7 +27,7 @@ user's code begins.
 
 from __future__ import annotations
 
-import _signal  # signal.getsignal makes a member of an enumeration, each time
+import _signal  # type: ignore[import-not-found]  # signal.getsignal makes an enum, each time
 import asyncio
 import asyncio.events
 import inspect
