@@ -3,7 +3,7 @@
 Out: any thread may send; one lock, one frame at a time. A signal handler or a finalizer can run in
 the middle of a frame and print something: that record is set aside and written after the frame. A
 process that the user's code forked has the same descriptors and must not use them: the sender looks
-at its process id each time (G38).
+each time whether it is that (G38).
 
 Each record says how many bytes were written to descriptors 1 and 2 before it, so that the
 supervisor can put the output of C code and of children in its place. What the C library still holds
@@ -33,6 +33,7 @@ from ..shared.frames import Decoder
 from ..shared.ledger import Slot
 from ..shared.records import Kind
 from ..shared.spool import LONGEST
+from .forks import mark
 from .interrupts import protected
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ _IOV = 512  # buffers in one system call; the limit is 1024 on the systems we kn
 _READ = 1 << 16  # more at a time would be memory fresh from the system, each time
 _ioctl, _FIONREAD = fcntl.ioctl, termios.FIONREAD
 _SLEEPS = int(Slot.SLEEPS)
-_getpid = os.getpid
 
 
 def _flusher(captured: int) -> Callable[[], None]:
@@ -143,7 +143,7 @@ class Sender:
         self._fds: tuple[int, ...] = (fd, *captured)  # to be closed
         self._ledger = ledger
         self._interrupts = interrupts
-        self._pid = os.getpid()
+        self._is_ours = mark()
         self._lock = threading.RLock()
         self._writing = False
         self._waiting_items: deque[_Item] = deque()
@@ -160,7 +160,7 @@ class Sender:
 
     def begin_again(self) -> None:
         """Begin with new pipes, in a process that has become the worker."""
-        self._pid = os.getpid()
+        self._is_ours = mark()
         self._marked, self._marks, self._woken = 0, (0, 0), -1
         self._last = None
         self._frame = None
@@ -169,7 +169,7 @@ class Sender:
 
     def is_ours(self) -> bool:
         """Tell whether this process is the worker, and not a child that was forked from it."""
-        return os.getpid() == self._pid
+        return bool(self._is_ours())
 
     def send(self, kind: Kind, number: int, *parts: Buffer) -> None:
         """Write one record. Does nothing in a forked child, or once the supervisor is gone."""
@@ -183,7 +183,7 @@ class Sender:
         Gives False, and does nothing, in a forked child.
         """
         __tracebackhide__ = True
-        if _getpid() != self._pid:
+        if not self._is_ours():
             return False
         self._print(kind, number, text)
         if self._interrupts.remembered:
@@ -236,7 +236,7 @@ class Sender:
         Most requests are over within a millisecond. It is then woken by their end only.
         """
         __tracebackhide__ = True
-        if _getpid() == self._pid:
+        if self._is_ours():
             self._send_quietly(kind, number, parts)
         self._interrupts.deliver()
 
@@ -266,7 +266,7 @@ class Sender:
 
     @protected
     def _send(self, kind: Kind, number: int, parts: Sequence[Buffer]) -> None:
-        if os.getpid() != self._pid:
+        if not self._is_ours():
             return
         with self._lock:
             self._waiting_items.append(_Item(kind, number, parts))
