@@ -36,7 +36,9 @@ def _setup(frontend):
 def die_after(frontend, record, size):
     """Run a cell that writes so many bytes of a record and dies; give the record's size."""
     parent = frontend.execute(
-        f"data = {record}\nprint('before', len(data))\nos.write(pipe, data[:{size}])\nos._exit(5)"
+        # One write, or it may come in pieces.
+        f"data = {record}\nprint(f'before {{len(data)}}', end='')\n"
+        f"os.write(pipe, data[:{size}])\nos._exit(5)"
     )
     frontend.recv_begin(parent)
     said = frontend.recv("iopub", "stream", parent).content["text"]
