@@ -15,6 +15,9 @@ import json
 import socket
 from typing import Any, NamedTuple, get_type_hints
 
+PROCESS_NAME = b"bulkhead-parked"
+"""What the system calls a snapshot while it waits (15 bytes at most)."""
+
 LONGEST = 1 << 16
 """Bytes of a message. Words are cut so that it fits."""
 _MOST_WORDS = 64

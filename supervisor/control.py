@@ -177,6 +177,8 @@ class Control:
                 multipart.send(self._socket, frames)
             case events.UsageAsked(answer):
                 self._ask_monitor(answer)
+            case events.MemoryShort():
+                self._recovery.sacrifice()
             case events.Aborted():
                 self._tally.aborted()
             case events.Closed():
@@ -248,7 +250,9 @@ class Control:
     def _begin(self, worker: Worker, ends: Ends) -> None:
         self._process = process = WorkerProcess(worker, ends.crash)
         self._recovery.attach(worker.pid, ends.parking)
-        self._interruption = Interruption(process, self._timers, self._policy, self._to_iopub)
+        self._interruption = Interruption(
+            process, self._timers, self._policy, self._to_iopub, self._recovery.standing
+        )
         self._to_iopub.put(events.Attach(process.worker))
         if self._life.stopping or self._life.restarting:
             process.end("KernelStopped", "The kernel is ending.")
@@ -374,7 +378,7 @@ class Control:
         self._ask_monitor(answer)
 
     def _ask_monitor(self, answer: Callable[[dict[str, Any]], None]) -> None:
-        status = self._tally.status(self._life, self._process)
+        status = self._tally.status(self._life, self._process, self._recovery.standing())
         self._to_monitor.put(events.Asked(status, answer))
 
     # The end.

@@ -254,6 +254,10 @@ class Overrun(NamedTuple):
     verdict: InterruptForLimit | End
 
 
+class MemoryShort(NamedTuple):
+    """The running cell needs the memory that snapshots have."""
+
+
 class Aborted(NamedTuple):
     """A cell that waited was aborted."""
 
@@ -351,6 +355,7 @@ ToControl = (
     | Signalled
     | UsageAsked
     | Overrun
+    | MemoryShort
     | Aborted
     | Reply
     | Closed

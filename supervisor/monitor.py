@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import zmq
 
+from ..shared import meminfo
 from ..shared.ledger import Slot
 from ..shared.samples import Sample
 from . import bounds, events, usage
@@ -36,6 +37,8 @@ _FARTHEST_WITH_LIMIT = 0.1
 _COST = 20.0  # times its own duration: what a sample is followed by
 _SPAN = 0.5  # seconds over which processor use is told, at least
 _POINTS = 256
+_SPARE_PART, _SPARE = 0.05, 1 << 29
+"""The part of the machine's memory, and the bytes, with less of which snapshots have to go."""
 
 
 class _Watch:
@@ -119,6 +122,11 @@ class Monitor:
         worker, limit = watch.worker, self._limits.memory
         use = self._look(worker)
         over = worker.ledger.running() != watch.number
+        if use is not None and use.parked and not over and self._is_short(use):
+            # What the worker has let go of may be in its snapshot still.
+            self._to_control.put(events.MemoryShort())
+            watch.due = before + _CLOSEST
+            return
         if use is not None and limit and use.charged > limit and not over:
             use = self._look(worker, afresh=True)  # before anybody is told that it is too much
         if use is None:
@@ -141,6 +149,14 @@ class Monitor:
         farthest, cost = (_FARTHEST_WITH_LIMIT, 2.0) if limit else (_FARTHEST, _COST)
         interval = min(max(_CLOSEST, (now - watch.began) / 100), farthest)
         watch.due = now + max(interval, cost * (now - before))
+
+    def _is_short(self, use: Use) -> bool:
+        """Tell whether snapshots have to go, so that a cell can have their memory."""
+        if self._limits.memory and use.charged > self._limits.memory:
+            return True
+        if not use.snapshots:
+            return False  # it would gain nothing
+        return meminfo.read().is_below(_SPARE_PART, _SPARE)
 
     def _note_peak(self, watch: _Watch, use: Use) -> None:
         """Let the worker know what its children made of the peak: only from outside is it seen."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ..shared import cells, sizes
 from . import recovery_words
-from .recovery_words import Outcome
+from .recovery_words import Outcome, Standing
 
 UNKNOWN_SENDER = (
     "An unknown sender killed the interpreter (SIGKILL). There is no evidence that memory ran out."
@@ -208,14 +208,17 @@ def exit_status(exitcode: int) -> int:
     return 128 - exitcode if exitcode < 0 else exitcode or EXIT_CRASHED
 
 
-def where_stuck(stack: str, after: float, kill_after: float) -> str:
+def where_stuck(
+    stack: str, after: float, kill_after: float, standing: Standing | None = None
+) -> str:
     """Tell where a cell is that does not hear an interrupt, and what can be done about it."""
+    lost = recovery_words.would_be_left(standing)
     lines = [
         f"\n[bulkhead] The interrupt has not been heard for {after:g} s: native code is running "
         "that does not listen. It was called here:",
         *_stack(stack),
-        "[bulkhead] Wait, or interrupt again to end the interpreter now; its variables are lost "
-        f"then. It is ended {kill_after:g} s after the first interrupt.",
+        f"[bulkhead] Wait, or interrupt again to end the interpreter now; {lost}. It is ended "
+        f"{kill_after:g} s after the first interrupt.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -19,7 +19,7 @@ import zmq
 from ..shared import parking
 from ..shared.parking import Awake, Parked, Unable, Wake
 from . import pipes
-from .recovery_words import Outcome
+from .recovery_words import Outcome, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,19 +34,6 @@ PROOF = 3.0
 """Seconds in which a woken snapshot has to prove that it works."""
 TRIES = 2
 """Restored workers that die without a cell that succeeds, before a fresh one is started."""
-
-
-class Standing(NamedTuple):
-    """What a crash would leave now, for whoever asks what the kernel uses."""
-
-    after: int
-    """The newest cell that is in a snapshot."""
-    pid: int
-    """Of the snapshot; 0 if there is none."""
-    cost: float
-    losses: tuple[str, ...]
-    why_not: str
-    """Why the newest cell is in none."""
 
 
 class _Snapshot(NamedTuple):
@@ -115,6 +102,13 @@ class Recovery:
         if self._newest is not None:
             self._newest.drop()
             self._newest = None
+
+    def sacrifice(self) -> None:
+        """Let the snapshot end because the running cell needs its memory."""
+        if self._newest is not None:
+            log.info("the snapshot after cell %s had to go: memory", self._newest.parked.after)
+            self._unable = Unable("its memory was needed by this cell", self._newest.parked.after)
+            self.drop()
 
     def leave(self) -> None:
         """Hear the last words of a worker that has died."""

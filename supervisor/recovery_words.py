@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Outcome(NamedTuple):
@@ -15,6 +15,32 @@ class Outcome(NamedTuple):
     """What has not come back, in words."""
     why_not: str = ""
     """Why nothing was restored; "" if nobody asked for it."""
+
+
+class Standing(NamedTuple):
+    """What a crash would leave now."""
+
+    after: int
+    """The execution_count of the newest cell that is in a snapshot."""
+    pid: int
+    """Of the snapshot; 0 if there is none."""
+    cost: float
+    """Seconds that it took."""
+    losses: tuple[str, ...]
+    why_not: str
+    """Why the newest cells are in none; "" if they are in it."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Give what goes into a usage_reply."""
+        state = "restorable" if self.pid and not self.why_not else "older" if self.pid else "none"
+        return {
+            "state": state,
+            "execution_count": self.after if self.pid else None,
+            "snapshot_pid": self.pid or None,
+            "seconds": round(self.cost, 6),
+            "losses": list(self.losses),
+            "why_not": self.why_not or None,
+        }
 
 
 def variables(outcome: Outcome, count: int, *, ran: bool) -> list[str]:
@@ -41,6 +67,13 @@ def variables(outcome: Outcome, count: int, *, ran: bool) -> list[str]:
     if outcome.losses:
         lines.append(f"What did not come back: {' '.join(outcome.losses)}")
     return lines
+
+
+def would_be_left(standing: Standing | None) -> str:
+    """Tell what the end of the interpreter would leave of its variables."""
+    if standing is None or not standing.pid:
+        return "its variables are lost then"
+    return f"its variables are then as they were after {_cell(standing.after)}"
 
 
 def next_step(outcome: Outcome, *, ran: bool) -> str:

@@ -25,6 +25,7 @@ from .history import WorkerHistoryManager
 from .interrupts import defer_between, fragile, protected
 from .magics import KernelMagics
 from .naming import Compiler
+from .recovery.magic import RecoveryMagics
 from .resources import ResourceMagics, show_cell
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     def init_magics(self) -> None:
         """Add the kernel's own magics."""
         super().init_magics()
-        self.register_magics(KernelMagics, ResourceMagics)
+        self.register_magics(KernelMagics, ResourceMagics, RecoveryMagics)
         self.input_transformer_manager.cleanup_transforms.append(show_cell)
 
     @contextmanager

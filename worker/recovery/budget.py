@@ -7,7 +7,10 @@ queue of cells (Run All, a batch) each one has to have earned it first.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ...shared.meminfo import Memory
 
 IDLE = 0.05
 """Seconds without a request, at least, after which nobody seems to be waiting."""
@@ -21,17 +24,6 @@ _PATIENCE = 10.0  # times its cost: how long nobody has to have asked for anythi
 _SPARE_PART, _SPARE = 0.1, 1 << 30  # of the memory of the machine, and bytes
 
 AUTO, ON, OFF = "auto", "on", "off"
-
-
-class Memory(NamedTuple):
-    """Bytes."""
-
-    resident: int
-    available: int
-    """To the whole machine, or the container."""
-    total: int
-    limit: int
-    """Of this kernel; 0 for none."""
 
 
 class Budget:
@@ -83,13 +75,14 @@ class Budget:
         self._worked, self._changed = 0.0, False
 
 
-def shortage(memory: Memory) -> str:
+def shortage(resident: int, memory: Memory, limit: int) -> str:
     """Tell why memory forbids a snapshot; "" if it does not.
 
-    What the worker lets go of stays in the snapshot, so that both together can take twice as much.
+    What the worker lets go of stays in the snapshot, so that both together can take twice as much
+    as it has resident. ``limit`` is the kernel's own, in bytes; 0 for none.
     """
-    if memory.limit and memory.resident > memory.limit // 2:
+    if limit and resident > limit // 2:
         return "the interpreter uses more than half of its memory limit (--memory-limit)"
-    if memory.available < max(_SPARE_PART * memory.total, min(_SPARE, memory.total // 4)):
+    if memory.is_below(_SPARE_PART, _SPARE):
         return "there is too little free memory"
     return ""

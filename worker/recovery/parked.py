@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...shared.parking import Awake, Wake, receive, send
+from ...shared.parking import PROCESS_NAME, Awake, Wake, receive, send
 from ..options import Descriptors
-from ..process import die_with_parent, volunteer
+from ..process import die_with_parent, rename, volunteer
 from . import canary, descriptors, locks, remedies
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Snapshot:
         self._set_count = set_count
         self._known = known
         self._parted = descriptors.Parted()
+        self._name = b""
 
     def park(self, say: int) -> None:
         """Become harmless; write '+' or why this cannot be into ``say``, and wait to be woken.
@@ -104,6 +105,7 @@ class Snapshot:
 
     def _settle(self, say: int) -> str:
         os.setpgid(0, 0)  # what ends the worker's group is not meant for this one
+        self._name = rename(PROCESS_NAME)
         volunteer(_OOM_SCORE)
         random.setstate(self._before.random)  # type: ignore[arg-type]
         ours = self._attachment.detach() | {say, self._end.fileno()}
@@ -115,6 +117,7 @@ class Snapshot:
     def _wake(self, wake: Wake, fresh: Descriptors) -> None:
         die_with_parent(wake.parent)
         volunteer()
+        rename(self._name)
         for fd in fresh:
             os.set_inheritable(fd, False)
         self._attachment.attach(fresh)

@@ -17,12 +17,12 @@ import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from ...shared import parking
+from ...shared import meminfo, parking
 from ...shared.parking import Parked, Unable
 from ...shared.records import Kind
 from .. import forks, jsons
-from . import budget, descriptors, meminfo
-from .budget import OFF, Budget
+from . import budget, descriptors
+from .budget import OFF, ON, Budget
 from .children import Children
 from .libraries import Libraries
 from .parked import SIGNALS, Snapshot, note
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 _WATCHDOG = 5.0
 """Seconds after which a snapshot that does not park is given up."""
 _CHANGING = frozenset({"execute_request", "comm_open", "comm_msg", "comm_close"})
+_LOOKS, _LOOK_AGAIN = 20, 0.0005
+"""Looks at busy threads when a snapshot is urgent, and the seconds between them."""
 _RETRIES = 3
 """Looks at threads that are busy, before their cell is given up."""
 
@@ -79,13 +81,16 @@ class Snapshots:
         """What would not come back with it."""
         self.why_not = "" if sys.platform == "linux" else "only Linux has what it takes"
         """Why the newest cell is in none."""
-        if mode != OFF:
-            self._children.hide()
+        self._children.hide()
 
     @property
     def exists(self) -> bool:
         """Tell whether there is a snapshot now."""
         return bool(self._newest) and self._children.lives(self._newest)
+
+    def memory(self) -> int:
+        """Give the bytes that the newest one has for itself; 0 if there is none."""
+        return meminfo.private(self._newest) if self.exists else 0
 
     def switch(self, mode: str) -> None:
         """Switch snapshots on or off."""
@@ -93,7 +98,6 @@ class Snapshots:
         if mode == OFF:
             self._tell(Unable("it was switched off (%recovery off)", self._count(), final=True))
         else:
-            self._children.hide()
             self.budget.worked(0.0)
 
     def close(self) -> None:
@@ -136,12 +140,17 @@ class Snapshots:
 
         Returns twice: in the worker, and, with True, in the process that has become it.
         """
-        self.is_urgent = False
         began = time.perf_counter()
+        urgent, self.is_urgent = self.is_urgent or self.budget.mode == ON, False
         self._children.reap()
         self._libraries.pause_openmp()
         found = self._threads.look()
-        if found.busy and self._tries < _RETRIES:
+        for _ in range(_LOOKS if urgent else 0):
+            if not found.busy:
+                break
+            time.sleep(_LOOK_AGAIN)  # a thread that has just been joined takes a while to end
+            found = self._threads.look()
+        if found.busy and self._tries < _RETRIES and not urgent:
             self._tries += 1  # it may be quiet in a moment
             self._quiet_since = time.monotonic()
             return False
@@ -149,7 +158,7 @@ class Snapshots:
             found.busy
             or (found.unsafe and f"{found.unsafe} has threads of its own, and cannot be copied")
             or descriptors.refusal()
-            or budget.shortage(meminfo.read(self._shell.limits.memory))
+            or self._shortage()
             or self._debugger()
         )
         count = self._count()
@@ -163,6 +172,10 @@ class Snapshots:
         if failure:
             self._give_up(failure, count)
         return False
+
+    def _shortage(self) -> str:
+        limit = self._shell.limits.memory
+        return budget.shortage(meminfo.resident(), meminfo.read(), limit)
 
     def _debugger(self) -> str:
         return "a debugger is at work" if "debugpy" in sys.modules else ""
@@ -235,8 +248,12 @@ class Snapshots:
         self._sender.send(Kind.HELLO, 0, jsons.dumps({"comms": comms}))
 
     def _set_count(self, count: int) -> None:
+        """Go on counting where the dead worker has stopped: In has nothing of the cells between."""
         shell = self._shell
         shell.execution_count = max(int(shell.execution_count), count)
+        history = shell.history_manager
+        for entered in (history.input_hist_parsed, history.input_hist_raw):
+            entered.extend([""] * (int(shell.execution_count) - len(entered)))
 
     def _tell(self, message: Parked | Unable, *fds: int) -> None:
         with suppress(OSError):  # the supervisor is gone, and so are we in a moment
