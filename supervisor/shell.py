@@ -87,6 +87,8 @@ class Shell:
             # What the other threads say comes before what clients say: G14, and order.
             self._hear()
             if self._socket in ready:
+                self._receive(1)
+                self._advance()  # the worker can begin while we look for more
                 self._receive()
             if self._stdin in ready:
                 self._receive_input()

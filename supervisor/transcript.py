@@ -380,7 +380,7 @@ class Transcript:
         )
 
     def _flush(self) -> list[Action]:
-        return self._texts(self.streams.take())
+        return self._texts(texts) if (texts := self.streams.take()) else []
 
     def _texts(self, texts: Sequence[Text]) -> list[Action]:
         return [self._text(text) for text in texts]

@@ -58,6 +58,12 @@ class Message(NamedTuple):
         return msg_id if isinstance(msg_id, str) else ""
 
 
+def _keyed(key: bytes, name: str) -> hmac.HMAC:
+    """Make what signs: the object of C inside of Python's, where there is one, at half the cost."""
+    keyed = hmac.new(key, digestmod=name)
+    return getattr(keyed, "_hmac", None) or keyed
+
+
 class Signer:
     """Sign with one key, and check signatures, each of which is good once.
 
@@ -71,7 +77,7 @@ class Signer:
             raise ValueError(
                 f"unknown signature scheme {scheme!r}: use one of {', '.join(SCHEMES)}"
             )
-        self._keyed = hmac.new(key, digestmod=scheme.removeprefix("hmac-")) if key else None
+        self._keyed = _keyed(key, scheme.removeprefix("hmac-")) if key else None
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._lock = threading.Lock()
 
