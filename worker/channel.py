@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 _IOV = 512  # buffers in one system call; the limit is 1024 on the systems we know
 _READ = 1 << 16  # more at a time would be memory fresh from the system, each time
 _ioctl, _FIONREAD = fcntl.ioctl, termios.FIONREAD
+_NEWLINE = ord("\n")
 _SLEEPS = int(Slot.SLEEPS)
 
 
@@ -142,7 +143,7 @@ class Sender:
         self._captured = captured
         self._fds: tuple[int, ...] = (fd, *captured)  # to be closed
         self._ledger = ledger
-        self._interrupts = interrupts
+        self.interrupts = self._interrupts = interrupts
         self._is_ours = mark()
         self._lock = threading.RLock()
         self._writing = False
@@ -177,46 +178,35 @@ class Sender:
         self._send(kind, number, parts)
         self._interrupts.deliver()
 
+    @protected
     def print(self, kind: Kind, number: int, text: bytes) -> bool:
         """Send text: a record like any other, but by way of the spool where it can be.
 
         Gives False, and does nothing, in a forked child.
         """
-        __tracebackhide__ = True
         if not self._is_ours():
             return False
-        self._print(kind, number, text)
-        if self._interrupts.remembered:
-            self._interrupts.deliver()
-        return True
-
-    @protected
-    def _print(self, kind: Kind, number: int, text: bytes) -> None:
         with self._lock:
             if self._writing or self._frame or len(text) > LONGEST:
                 self._send(kind, number, (text,))
-                return
+                return True
             self._writing = True
             try:
-                spooled = self._to_spool(kind, number, text)
+                if text != b"\n" or self._last != (kind, number):  # else it ends the same print
+                    self.flush()
+                    self._marks = self._ledger.written(self._waiting)
+                spooled = self._spool.append(kind, number, self._marks, text)
+                self._last = None if text[-1] == _NEWLINE else (kind, number)
             finally:
                 self._writing = False
+            asleep = self._ledger.slots[_SLEEPS]
             if not spooled:
                 self._send(kind, number, (text,))
+            elif asleep != self._woken:
+                self._woken = asleep
+                self._send(Kind.SPOOLED, 0, ())
             elif self._waiting_items:  # said by a signal handler, on top of this
                 self._resume()
-
-    def _to_spool(self, kind: Kind, number: int, text: bytes) -> bool:
-        if text != b"\n" or self._last != (kind, number):  # else it is the end of the same print
-            self.flush()
-            self._marks = self._ledger.written(self._waiting)
-        if not self._spool.append(kind, number, self._marks, text):
-            return False
-        self._last = None if text.endswith(b"\n") else (kind, number)
-        asleep = self._ledger.slots[_SLEEPS]
-        if asleep != self._woken:
-            self._woken = asleep
-            self._waiting_items.append(_Item(Kind.SPOOLED, 0, ()))
         return True
 
     @protected
