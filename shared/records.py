@@ -111,14 +111,7 @@ def encode(
     parts: Sequence[Buffer | Handed] = (),
     marks: tuple[int, int] = (0, 0),
 ) -> list[Buffer]:
-    """Make the frame of one record, as pieces for ``writev``. Buffers must be contiguous bytes."""
-    return encode_frame(payload(kind, number, parts, marks))
-
-
-def payload(
-    kind: Kind, number: int, parts: Sequence[Buffer | Handed], marks: tuple[int, int]
-) -> list[Buffer]:
-    """Make what ``decode`` reads, in pieces.
+    """Make the frame of one record, as pieces for ``writev``. Buffers must be contiguous bytes.
 
     Of a buffer that was handed over, the record holds the serial number.
     """
@@ -132,7 +125,7 @@ def payload(
             sizes.append(len(part))
             pieces.append(part)
     head = _HEAD.pack(kind, number, *marks, len(parts))
-    return [head + struct.pack(f"<{len(sizes)}Q", *sizes), *pieces]
+    return encode_frame([head + struct.pack(f"<{len(sizes)}Q", *sizes), *pieces])
 
 
 def hand_over(kind: Kind, parts: Sequence[Buffer], handover: Handover) -> Sequence[Buffer | Handed]:
@@ -177,20 +170,23 @@ def decode(payload: Buffer) -> Record:
         raise RecordError(f"no record is of kind {code} with {count} parts")
     start = _HEAD.size + 8 * count
     least = PARTS[kind].start
+    lengths: Sequence[int] = sizes
+    if max(sizes, default=0) >= BIG:
+        lengths = [_SERIAL.size if size & _HANDED else size for size in sizes]
+    if start + sum(lengths) != len(payload):
+        raise RecordError(f"the parts of a {kind.name} record do not fill it")
     parts: list[bytes] = []
-    for at, size in enumerate(sizes):
-        end = start + (_SERIAL.size if size & _HANDED else size)
-        part: object = payload[start:end]
+    for at, length in enumerate(lengths):
+        part: object = payload[start : start + length]
+        size = sizes[at]
         if size < BIG or (at < least and not size & _HANDED):
             part = bytes(cast("bytes", part))
         elif size & _HANDED:
-            if at < least or end > len(payload):
-                raise RecordError(f"part {at} of a {kind.name} record cannot be handed over")
+            if at < least:
+                raise RecordError(f"only buffers are handed over, not part {at} of {kind.name}")
             (serial,) = _SERIAL.unpack(cast("bytes", part))
             part = Handed(serial, size & ~_HANDED)
         # A view is as good as bytes to whoever passes a buffer on.
         parts.append(cast("bytes", part))
-        start = end
-    if start != len(payload):
-        raise RecordError(f"the parts of a {kind.name} record do not fill it")
+        start += length
     return Record(kind, number, (out, err), parts)

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 _IOV = 512  # buffers in one system call; the limit is 1024 on the systems we know
 _READ = 1 << 16  # more at a time would be memory fresh from the system, each time
 _ioctl, _FIONREAD = fcntl.ioctl, termios.FIONREAD
-_NEWLINE = ord("\n")
 _SLEEPS = int(Slot.SLEEPS)
 
 
@@ -155,6 +154,7 @@ class Sender:
         self._marks = (0, 0)
         self._size = array("i", [0])  # filled by the system
         self._woken = -1  # the sleep of the supervisor from which it was woken
+        self._held: _Item | None = None
         self._frame: _Frame | None = None  # begun, and perhaps not whole yet
         self.flush = _flusher(captured[0])
         """Write out what C code has printed and the C library still holds."""
@@ -164,7 +164,7 @@ class Sender:
         self._is_ours = mark()
         self._marked, self._marks, self._woken = 0, (0, 0), -1
         self._last = None
-        self._frame = None
+        self._held = self._frame = None
         self._waiting_items.clear()
         self.flush = _flusher(self._captured[0])
 
@@ -187,7 +187,7 @@ class Sender:
         if not self._is_ours():
             return False
         with self._lock:
-            if self._writing or self._frame or len(text) > LONGEST:
+            if self._writing or self._held or self._frame or len(text) > LONGEST:
                 self._send(kind, number, (text,))
                 return True
             self._writing = True
@@ -196,13 +196,12 @@ class Sender:
                     self.flush()
                     self._marks = self._ledger.written(self._waiting)
                 spooled = self._spool.append(kind, number, self._marks, text)
-                self._last = None if text[-1] == _NEWLINE else (kind, number)
+                self._last = None if text.endswith(b"\n") else (kind, number)
             finally:
                 self._writing = False
-            asleep = self._ledger.slots[_SLEEPS]
             if not spooled:
                 self._send(kind, number, (text,))
-            elif asleep != self._woken:
+            elif (asleep := self._ledger.slots[_SLEEPS]) != self._woken:
                 self._woken = asleep
                 self._send(Kind.SPOOLED, 0, ())
             elif self._waiting_items:  # said by a signal handler, on top of this
@@ -220,30 +219,42 @@ class Sender:
         finally:
             self._writing = False
 
-    def send_quietly(self, kind: Kind, number: int, *parts: bytes) -> None:
-        """Send a record of which the supervisor need not hear at once.
+    def hold(self, kind: Kind, number: int, *parts: bytes) -> None:
+        """Keep one record back: it goes out with the next one, which is to come soon."""
+        self._held = _Item(kind, number, parts)
 
-        Most requests are over within a millisecond. It is then woken by their end only.
+    def send_quietly(self, kind: Kind, number: int, *parts: bytes) -> None:
+        """Send one record, and with it the one that was kept back, without waking the supervisor.
+
+        It looks by itself until it has seen a request begin, and not after that: they go as one.
         """
         __tracebackhide__ = True
         if self._is_ours():
-            self._send_quietly(kind, number, parts)
+            self._send_quietly([_Item(kind, number, parts)])
         self._interrupts.deliver()
 
+    def release(self) -> None:
+        """Send what was kept back: nothing may come for a while."""
+        if self._is_ours():
+            self._send_quietly([])
+
     @protected
-    def _send_quietly(self, kind: Kind, number: int, parts: Sequence[bytes]) -> None:
+    def _send_quietly(self, items: list[_Item]) -> None:
         with self._lock:
-            quiet = not (self._writing or self._frame) and sum(map(len, parts)) < LONGEST
-            if quiet:
+            if self._held is not None:
+                items, self._held = [self._held, *items], None
+            if quiet := not (self._writing or self._frame):
                 self._writing = True
                 try:
                     self.flush()
                     marks = self._ledger.written(self._waiting)
-                    quiet = self._spool.append_record(kind, number, parts, marks)
+                    frames = b"".join(p for each in items for p in records.encode(*each, marks))
+                    quiet = len(frames) <= LONGEST and self._spool.append_records(frames)
                 finally:
                     self._writing = False
             if not quiet:
-                self._send(kind, number, parts)
+                for item in items:
+                    self._send(*item)
             elif self._waiting_items:  # said by a signal handler, on top of this
                 self._resume()
 
@@ -259,6 +270,9 @@ class Sender:
         if not self._is_ours():
             return
         with self._lock:
+            if self._held is not None:
+                held, self._held = self._held, None
+                self._waiting_items.append(held)
             self._waiting_items.append(_Item(kind, number, parts))
             if self._writing:
                 return  # this very thread is in the middle of a frame, further up its stack

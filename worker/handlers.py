@@ -68,7 +68,9 @@ class Handlers:
         shell.display_failed = False
         shell.displayhook.active = False
         count = shell.execution_count
-        if not silent:
+        if silent:
+            shell.publisher.release()
+        else:
             shell.publisher.show_code(code, count)
         result = await self._run(request, code, silent=silent, store_history=store_history)
         error = shell.as_interrupt(result.error_before_exec or result.error_in_exec)

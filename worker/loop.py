@@ -121,8 +121,8 @@ class Loop:
         self._context.run(self._current.enter, request)
         started = datetime.now(UTC).isoformat()
         count = shell.execution_count
-        # What answers a comm message is soon there, and IOPub awake for it; most cells say nothing.
-        begin = self._sender.send_quietly if is_cell else self._sender.send
+        # A cell shows its code at once, which goes in the same breath. All others may take a while.
+        begin = self._sender.hold if is_cell else self._sender.send
         begin(Kind.BEGIN, number, str(count).encode(), self._stale())
         failure: BaseException | None = None
         # Before the handler begins: an interrupt may keep it from that.

@@ -59,6 +59,10 @@ class Publisher:
             *map(_flat, buffers),
         )
 
+    def release(self) -> None:
+        """Let what was kept back go out: nothing else may come for a while."""
+        self._sender.release()
+
     def show_code(self, code: str, execution_count: int) -> None:
         """Publish the code of the cell that begins."""
         content = jsons.dumps({"code": code, "execution_count": execution_count})
