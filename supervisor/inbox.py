@@ -22,7 +22,6 @@ class Inbox(Generic[T]):
 
     def __init__(self) -> None:
         self._items: deque[T] = deque()
-        self._woken = False  # something may be in the pipe
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
@@ -48,15 +47,12 @@ class Inbox(Generic[T]):
         """Make the descriptor readable. A full pipe is as readable as it gets."""
         with suppress(BlockingIOError):
             os.write(self._writer, b"\0")
-        self._woken = True
 
     def drain(self) -> Iterator[T]:
         """Take everything that was put, also what is put while taking."""
         # The wake-ups first: what is put after this line wakes the reader again.
-        if self._woken:
-            self._woken = False  # and then read: whoever writes meanwhile sets it again
-            with suppress(BlockingIOError):
-                os.read(self._reader, 4096)
+        with suppress(BlockingIOError):
+            os.read(self._reader, 4096)
         while self._items:
             yield self._items.popleft()
 
