@@ -83,6 +83,11 @@ class Transcript:
         """Tell whether the worker has a request that is not over."""
         return self._open is not None
 
+    @property
+    def awaits_begin(self) -> bool:
+        """Tell whether the worker has a request of which it has not said that it has begun."""
+        return self._open is not None and not self._begun
+
     # What the supervisor itself has to say.
 
     def starting(self) -> list[Action]:
@@ -375,7 +380,7 @@ class Transcript:
         )
 
     def _flush(self) -> list[Action]:
-        return self._texts(self.streams.take())
+        return self._texts(texts) if (texts := self.streams.take()) else []
 
     def _texts(self, texts: Sequence[Text]) -> list[Action]:
         return [self._text(text) for text in texts]

@@ -27,6 +27,7 @@ user's code begins.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # signal.getsignal makes an enum, each time
 import asyncio
 import asyncio.events
 import inspect
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_SIGINT = int(signal.SIGINT)
 _TRIES = 5
 _CANCEL_DEADLINE = 2.0
 """Seconds after which a cell that swallows its cancellation is left to itself, as a task."""
@@ -168,7 +170,7 @@ class Interrupts:
             self._let_it_end(task)
         if task is not None and task.done() and not task.cancelled():
             task.exception()  # it was told, or is the interrupt: asyncio need not complain
-        if _get_handler(signal.SIGINT) != self._handle:
+        if _signal.getsignal(_SIGINT) != self._handle:
             self.install()
 
     def _let_it_end(self, task: asyncio.Task[Any]) -> None:
