@@ -33,7 +33,7 @@ from ..shared.frames import Decoder
 from ..shared.ledger import Slot
 from ..shared.records import Kind
 from ..shared.spool import LONGEST
-from .interrupts import protected
+from .stacks import protected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,7 +9,7 @@ from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from traitlets import Any as AnyTrait
 
-from .interrupts import protected
+from .stacks import protected
 
 if TYPE_CHECKING:
     from .publisher import Publisher

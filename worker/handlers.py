@@ -14,7 +14,7 @@ from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.completer import provisionalcompleter, rectify_completions
 from IPython.utils.tokenutil import token_at_cursor
 
-from .interrupts import fragile
+from .stacks import fragile
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

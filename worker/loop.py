@@ -19,7 +19,8 @@ from ..shared.records import Kind
 from . import jsons
 from .context import Request
 from .handlers import describe, field
-from .interrupts import Interrupts, fragile
+from .running import RAISED
+from .stacks import fragile
 
 if TYPE_CHECKING:
     import asyncio
@@ -178,7 +179,7 @@ class Loop:
             lines = traceback.format_exception_only(error)
             self._log("warning", f"{request.msg_type} failed: {''.join(lines).strip()}")
             return content
-        told = shell.last_error if isinstance(error, Interrupts.RAISED) else None
+        told = shell.last_error if isinstance(error, RAISED) else None
         if told is None:
             lines = traceback.format_exception_only(error)
             told = {**describe(error), "traceback": [line.rstrip("\n") for line in lines]}

@@ -22,10 +22,10 @@ from traitlets import CBool, Instance, Type, default
 from ..shared.limits import NO_LIMITS
 from .display import WorkerDisplayHook, WorkerDisplayPublisher
 from .history import WorkerHistoryManager
-from .interrupts import defer_between, fragile, protected
 from .magics import KernelMagics
 from .naming import Compiler
 from .resources import ResourceMagics, show_cell
+from .stacks import defer_between, fragile, protected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
