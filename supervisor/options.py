@@ -27,6 +27,8 @@ usage: python -m bulkhead_kernel.supervisor [-f FILE] [options] [IPython options
   --cpu-limit=SECONDS              processor time that one cell may use (default none)
   --cell-timeout=SECONDS           time that one cell may take (default none)
   --measure-cells=on|off           tell in each reply what its cell used (default on)
+  --subshells=on|off               let clients run things beside the running cell, in threads of
+                                   the interpreter; widgets then move while it runs (default on)
   --metrics=ADDRESS                serve metrics for Prometheus on 127.0.0.1:PORT or unix:PATH;
                                    {pid} in a path stands for the process id
   --restart-in-place=FD            a restart replaces the interpreter and nothing else; FD is what
@@ -54,6 +56,7 @@ _NAMES = (
     "--cpu-limit",
     "--cell-timeout",
     "--measure-cells",
+    "--subshells",
     "--metrics",
     "--restart-in-place",
     "--log-level",
@@ -80,9 +83,6 @@ def parse_options(argv: list[str]) -> Options:
     on_crash = _value(values, "--on-crash", "restart")
     if on_crash not in ("restart", "exit"):
         _fail(f"--on-crash must be 'restart' or 'exit', not {on_crash!r}.")
-    measure = _value(values, "--measure-cells", "on")
-    if measure not in ("on", "off"):
-        _fail(f"--measure-cells must be 'on' or 'off', not {measure!r}.")
     limits = Limits(
         _memory_limit(values),
         _limit(values, "--cpu-limit"),
@@ -94,10 +94,12 @@ def parse_options(argv: list[str]) -> Options:
         exit_on_crash=on_crash == "exit",
         limits=limits,
         metrics=_value(values, "--metrics", ""),
+        subshells=_is_on(values, "--subshells"),
     )
     file = values.get("--connection-file", "")
     session = os.urandom(16).hex()
-    worker = WorkerOptions(file, session, tuple(for_ipython), limits, measure == "on")
+    measure = _is_on(values, "--measure-cells")
+    worker = WorkerOptions(file, session, tuple(for_ipython), limits, measure)
     return Options(file, level, policy, worker, _descriptor(values))
 
 
@@ -125,6 +127,13 @@ def _split(argv: list[str]) -> tuple[dict[str, str], list[str]]:
 def _value(values: dict[str, str], name: str, default: str) -> str:
     variable = "BULKHEAD_" + name.strip("-").replace("-", "_").upper()
     return values.get(name) or os.environ.get(variable) or default
+
+
+def _is_on(values: dict[str, str], name: str) -> bool:
+    text = _value(values, name, "on")
+    if text not in ("on", "off"):
+        _fail(f"{name} must be 'on' or 'off', not {text!r}.")
+    return text == "on"
 
 
 def _seconds(values: dict[str, str], name: str, default: float) -> float:

@@ -25,6 +25,7 @@ class Ends(NamedTuple):
     ledger: int
     spool: int
     handover: int
+    orders: int
     crash: int
     worker: tuple[int, ...]
     """The worker's, in the order of ``worker.options.Descriptors``."""
@@ -41,18 +42,29 @@ def create(samples: int) -> Ends:
     stderr, for_stderr = _pipe()
     block = ledger.create()
     # Packets: a descriptor and its number come together or not at all.
-    handover, for_handover = (
-        end.detach() for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    )
+    handover, for_handover = _packets()
+    orders, for_orders = _packets()
     crash, for_crash = _pipe()
     os.set_blocking(crash, False)
     spooled = spool.create()
     for_samples = shared_samples.reader_of(samples)
     worker = (
         for_requests, for_records, for_stdout, for_stderr, block, for_samples, spooled,
-        for_handover, for_crash,
+        for_handover, for_orders, for_crash,
     )  # fmt: skip
-    return Ends(requests, records, stdout, stderr, block, spooled, handover, crash, worker)
+    return Ends(requests, records, stdout, stderr, block, spooled, handover, orders, crash, worker)
+
+
+def _packets() -> tuple[int, int]:
+    ours, worker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return ours.detach(), worker.detach()
+
+
+def for_subshell() -> tuple[int, int]:
+    """Make the pipe of a subshell: the worker's end of it, and ours, which does not block."""
+    requests, ours = os.pipe()  # as small as pipes are: there is a quota, and there may be many
+    os.set_blocking(ours, False)
+    return requests, ours
 
 
 def _pipe() -> tuple[int, int]:

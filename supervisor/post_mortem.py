@@ -200,6 +200,12 @@ def gave_up(last: Report) -> Report:
     return last._replace(evalue=evalue, lines=lines, expected=True)
 
 
+def no_subshell(why: str) -> Report:
+    """Tell that a subshell cannot run anything."""
+    evalue = f"This subshell could not be started ({why}). The main shell works as before."
+    return Report("SubshellNotStarted", evalue, tuple(_headline("SubshellNotStarted", evalue)))
+
+
 def exit_status(exitcode: int) -> int:
     """Give the status with which a shell would tell of such an end; never success."""
     return 128 - exitcode if exitcode < 0 else exitcode or EXIT_CRASHED

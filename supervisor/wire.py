@@ -47,6 +47,8 @@ class Message(NamedTuple):
     buffers: tuple[bytes, ...]
     msg_id: str
     msg_type: str
+    subshell: str | None = None
+    """The subshell that it is for; None is the main shell."""
 
     def parsed_content(self) -> dict[str, Any]:
         """Read the content. Raises MalformedMessageError; what is for the worker is read there."""
@@ -115,9 +117,12 @@ def parse(frames: Sequence[bytes], signer: Signer) -> Message:
     msg_id, msg_type = fields.get("msg_id"), fields.get("msg_type")
     if not isinstance(msg_id, str) or not isinstance(msg_type, str):
         raise MalformedMessageError("its header lacks msg_id or msg_type, or they are no strings")
+    subshell = fields.get("subshell_id")
+    if subshell is not None and not isinstance(subshell, str):
+        subshell = json.dumps(subshell)  # no such one is known
     return Message(
         tuple(frames[:at]), header, parent_header, metadata, content,
-        tuple(frames[at + 6 :]), msg_id, msg_type,
+        tuple(frames[at + 6 :]), msg_id, msg_type, subshell,
     )  # fmt: skip
 
 

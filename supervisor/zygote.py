@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..shared import samples
 from ..shared.handover import Handover
 from ..shared.ledger import Ledger
+from ..shared.orders import Orders
 from ..shared.spool import Reader
 from ..worker.zygote import ORDER, REAP, START
 from . import pipes
@@ -80,7 +81,7 @@ class Zygote:
         worker = Worker(
             generation, pid, fds[0], ends.requests, ends.records, ends.stdout, ends.stderr,
             ledger, Reader(ends.spool, ledger), Handover(ends.handover), Handover(ends.handover),
-            time.monotonic(),
+            Orders(ends.orders), time.monotonic(),
         )  # fmt: skip
         os.close(ends.ledger)
         os.close(ends.spool)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..shared.handover import Handover
 from ..shared.ledger import Ledger
+from ..shared.orders import Orders
 from ..shared.samples import Reader
 from ..shared.spool import Writer
 from . import masquerade
@@ -25,14 +26,16 @@ from .context import NOBODY, Current
 from .costs import Meter
 from .debugging import Debugging
 from .handlers import Handlers
+from .here import here
 from .interrupts import Interrupts
 from .kernel import Kernel, Session
-from .loop import Loop
+from .loop import MainLoop, Parts
 from .process import forget_multiprocess, leave_crash_pipe, settle
 from .publisher import Publisher
 from .shell import ZMQInteractiveShell
 from .stdin import Stdin
 from .streams import Stream, as_text
+from .subshells import Subshells
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,12 +68,14 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     current.follow_threads()
     sys.stdout = as_text(Stream("stdout", 1, sender, current))
     sys.stderr = as_text(Stream("stderr", 2, sender, current))
-    _part_from_forks(sender, receiver, descriptors.crash, interrupts, allocation, meter)
+    subshells = Subshells(Orders(descriptors.orders), interrupts, taken, sender, allocation)
+    _part_from_forks(sender, receiver, descriptors.crash, interrupts, allocation, meter, subshells)
     publisher = Publisher(sender, current)
     comms = Comms(publisher)
     comms.install()
-    stdin = Stdin(sender, receiver, current)
+    stdin = Stdin(sender, current)
     stdin.install()
+    here.receiver = receiver
     app = IPKernelApp.instance()
     shell = app.build(options.ipython, publisher, interrupts)
     shell.allocation, shell.meter, shell.samples = allocation, meter, samples
@@ -79,12 +84,12 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     shell.kernel = Kernel(shell, comms, current, session, options.connection_file)
     masquerade.install(ZMQInteractiveShell)
     app.run_startup()
-    handlers = Handlers(shell, stdin).handlers()
+    handlers = Handlers(shell).handlers()
     handlers["debug_request"] = Debugging(shell).handle
-    Loop(
-        loop, receiver, sender, ledger, interrupts, current, shell, handlers, comms.handlers(),
-        meter,
-    ).run()  # fmt: skip
+    parts = Parts(sender, current, shell, handlers, comms.handlers())
+    main = MainLoop(loop, receiver, interrupts, parts, ledger, meter, subshells.settle)
+    subshells.install(parts, _look_up(loop, shell, main))
+    main.run()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _leave(shell)
 
@@ -96,14 +101,16 @@ def _part_from_forks(
     interrupts: Interrupts,
     allocation: Allocation,
     meter: Meter | None,
+    subshells: Subshells,
 ) -> None:
     """Leave a process that the user's code forks alone with its plain descriptors (G38)."""
 
     def in_child() -> None:
         sender.close()
         receiver.close()
+        subshells.leave()
         leave_crash_pipe(crash)
-        allocation.lift()  # the supervisor counts children and all together
+        allocation.free()  # the supervisor counts children and all together
         if meter is not None:
             meter.close()
         interrupts.stop_if_waiting()
@@ -111,6 +118,18 @@ def _part_from_forks(
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     os.register_at_fork(after_in_child=in_child)
+
+
+def _look_up(
+    loop: asyncio.AbstractEventLoop, shell: ZMQInteractiveShell, main: MainLoop
+) -> Callable[[], None]:
+    """Let the main thread know of what a subshell's request has left for it, if anything."""
+
+    def look_up() -> None:
+        if shell.exit_now or shell.history_manager.has_news:
+            loop.call_soon_threadsafe(main.look)
+
+    return look_up
 
 
 def _leave(shell: ZMQInteractiveShell) -> None:

@@ -31,4 +31,5 @@ class Descriptors(NamedTuple):
     samples: int
     spool: int
     handover: int
+    orders: int
     crash: int

@@ -93,6 +93,10 @@ class Running:
                 traceback.print_exc()
         self.waiting = False
 
+    def watched(self) -> tuple[int, ...]:
+        """Give descriptors that have to be watched while this thread waits, to be interrupted."""
+        return ()
+
     def default_handler(self) -> AbstractContextManager[None]:
         """Let a foreign event loop have its own way with signals."""
         return nullcontext()
