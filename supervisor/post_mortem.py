@@ -335,9 +335,10 @@ def _cell_line(facts: Facts) -> int:
     if not facts.code:
         return 0
     stack = _named(facts)
-    current = stack.find("Current thread")
+    # Other threads may run other cells, or this one without being to blame.
+    _, marked, rest = stack.rpartition("Current thread")
     frame = re.compile(_CELL_FRAME.format(count=facts.execution_count))
-    found = frame.search(stack, max(0, current))
+    found = frame.search(rest.partition("\n\n")[0] if marked else stack)
     return int(found[1]) if found else 0
 
 

@@ -64,6 +64,10 @@ class WorkerDisplayHook(DisplayHook):  # type: ignore[misc]
     def exec_result(self, result: Any) -> None:
         here.execution_result = result
 
+    def quiet(self) -> bool:
+        """Tell whether the calling thread's cell ends with a semicolon."""
+        return bool(self.semicolon_at_end_of_expression(here.source))
+
     def start_displayhook(self) -> None:
         """Begin a result."""
         here.showing = True

@@ -31,6 +31,8 @@ class _Here(threading.local):
     """A value is being shown; an error now is an error of showing it."""
     result: dict[str, Any] | None = None
     """The content of the execute_result that is being made."""
+    source: str = ""
+    """The newest cell that is in the history; a semicolon at its end keeps its value quiet."""
     execution_result: Any = None
     """IPython's object for the result of the running cell."""
     payload: list[dict[str, Any]] | None = None

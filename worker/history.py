@@ -13,6 +13,8 @@ from typing import Any
 
 from IPython.core import history
 
+from .here import here
+
 
 class _NeverStarted(history.HistorySavingThread):  # type: ignore[misc]
     """Stands where the base class starts its thread; it has no switch for that."""
@@ -38,6 +40,7 @@ class WorkerHistoryManager(history.HistoryManager):  # type: ignore[misc]
 
     def store_inputs(self, line_num: int, source: str, source_raw: str | None = None) -> None:
         """Store a cell at its number: of two that began together, the second may come first."""
+        here.source = source
         with self._storing:
             before = len(self.input_hist_parsed)
             super().store_inputs(line_num, source, source_raw)
