@@ -608,7 +608,7 @@ class TestDeaths:
     def test_by_shutdown_end_what_runs(self, fresh, gate):
         """G31: whatever a subshell does, the kernel ends, and its request is answered."""
         subshell = create(fresh)
-        parent = execute(fresh, subshell, "print('begun')\nwhile True: pass")
+        parent = execute(fresh, subshell, "x = 1\nprint('begun')\nwhile True: x")
         fresh.recv_begin(parent)
         fresh.recv_stream("stdout", "begun\n", parent)
         request = fresh.send("control", "shutdown_request", {"restart": False})

@@ -91,7 +91,7 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     subshells.install(parts, _look_up(loop, shell, main))
     main.run()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _leave(shell)
+    _leave(shell, busy=subshells.any_busy())
 
 
 def _part_from_forks(
@@ -132,13 +132,16 @@ def _look_up(
     return look_up
 
 
-def _leave(shell: ZMQInteractiveShell) -> None:
-    """End as an interpreter ends: exit handlers, threads, then the user's objects."""
+def _leave(shell: ZMQInteractiveShell, *, busy: bool) -> None:
+    """End as an interpreter ends: exit handlers, threads, then the user's objects.
+
+    Not the objects, if a subshell is ``busy`` with them: it would tell of that as an error.
+    """
     steps: list[Callable[[], Any]] = [
         shell.history_manager.save,
         threading._shutdown,  # type: ignore[attr-defined]  # noqa: SLF001 - as the interpreter does
         atexit._run_exitfuncs,  # noqa: SLF001
-        shell.user_ns.clear,
+        *([] if busy else [shell.user_ns.clear]),
         gc.collect,
     ]
     for step in steps:

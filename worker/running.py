@@ -47,6 +47,11 @@ class Running:
         self.telling = False
         """The running cell's error is being shown: that it also passed a limit is no news."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether a request's code runs."""
+        return bool(self._number)
+
     @runs_user_code
     def call(self, number: int, coroutine: Coroutine[Any, Any, T], context: Context) -> T:
         """Run user code. Raises ``error()`` if the request was interrupted outside of it."""

@@ -81,6 +81,10 @@ class Subshells:
         self.settle()
         return bool(self._all)
 
+    def any_busy(self) -> bool:
+        """Tell whether the user's code runs in one."""
+        return any(strikes.is_busy for strikes in list(self._strikes))
+
     def settle(self) -> None:
         """Let threads be there that were ordered, and be gone that have ended."""
         while self._beginning:
@@ -169,7 +173,8 @@ class Subshells:
             strikes.close()
             del self._all[me]
             self._ending.append(me)
-            self._sender.send(Kind.SUBSHELL_ENDED, number)
+            if not self._parts.shell.exit_now:  # else all of it ends, and the next one goes on
+                self._sender.send(Kind.SUBSHELL_ENDED, number)
 
 
 class _SubshellLoop(Loop):
