@@ -52,6 +52,15 @@ class Handover:
         self._fd = os.dup(fd)
         self._given = self._taken = 0
 
+    def fileno(self) -> int:
+        """Give the descriptor; -1 once it was let go of."""
+        return self._fd
+
+    def begin_again(self, fd: int) -> None:
+        """Use another socket, under the same number."""
+        os.dup2(fd, self._fd, inheritable=False)
+        self._given = self._taken = 0
+
     def close(self) -> None:
         """Let go of the socket."""
         fd, self._fd = self._fd, -1

@@ -72,6 +72,10 @@ class Ledger:
 
     def __init__(self, fd: int) -> None:
         """Map the block behind ``fd``; the descriptor may be closed afterwards."""
+        self.map(fd)
+
+    def map(self, fd: int) -> None:
+        """Map another block; whoever holds the bare slots has to take them again."""
         self._map = mmap.mmap(fd, SIZE)
         self._slots = self.slots = memoryview(self._map).cast("Q")
         """The bare slots, for who is in a hurry."""

@@ -34,7 +34,8 @@ class Kind(IntEnum):
 
     # From the worker.
     HELLO = 1
-    """The interpreter is ready. Parts: none."""
+    """The interpreter is ready. Parts: none; of one that was restored, what it brings along: JSON
+    with its open ``comms``."""
     BEGIN = 2
     """A request has begun. Parts: execution_count in decimal, forgotten numbers (8 bytes each)."""
     STDOUT = 3
@@ -73,7 +74,7 @@ class Kind(IntEnum):
 
 
 PARTS: dict[Kind, range] = {
-    Kind.HELLO: range(1),
+    Kind.HELLO: range(2),
     Kind.BEGIN: range(2, 3),
     Kind.STDOUT: range(1, 2),
     Kind.STDERR: range(1, 2),

@@ -14,7 +14,6 @@ The counts stand in the ledger: SPOOLED is the worker's, TAKEN the supervisor's.
 from __future__ import annotations
 
 import mmap
-import os
 import struct
 from typing import TYPE_CHECKING
 
@@ -46,10 +45,14 @@ class Writer:
     """The worker's view."""
 
     def __init__(self, fd: int, ledger: Ledger) -> None:
-        """Map the block behind ``fd``, and close the descriptor."""
+        """Map the block behind ``fd``; the descriptor may be closed afterwards."""
+        self._ledger = ledger
+        self.map(fd)
+
+    def map(self, fd: int) -> None:
+        """Map another block, whose counts stand in the ledger of the moment."""
         self._map = mmap.mmap(fd, SIZE)
-        os.close(fd)
-        self._slots = ledger.slots
+        self._slots = self._ledger.slots
 
     def append(self, kind: int, number: int, marks: tuple[int, int], text: bytes) -> bool:
         """Append an entry; False, and nothing is done, if there is no room for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ def check(record: Record) -> None:
             raise RecordError(f"a worker sends no {kind.name}")
         case Kind.SPOOLED:
             raise RecordError("where text belongs is seen to before a record is taken")
+        case Kind.HELLO if parts:
+            open_comms(record)
         case Kind.BEGIN:
             number_in(parts[0])
             if len(parts[1]) % 8:
@@ -41,6 +44,17 @@ def check(record: Record) -> None:
         case Kind.COMM_ACCEPTED | Kind.COMM_FORGOTTEN:
             for part in parts:
                 string(part)
+
+
+def open_comms(record: Record) -> frozenset[str]:
+    """Read which comms a restored worker has."""
+    try:
+        comms = json.loads(record.parts[0])["comms"]
+        if isinstance(comms, list) and all(isinstance(comm_id, str) for comm_id in comms):
+            return frozenset(comms)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        pass
+    raise RecordError(f"{record.parts[0][:40]!r} is no list of comms")
 
 
 def number_in(part: bytes) -> int:

@@ -12,6 +12,7 @@ class Comms:
         self._open: dict[str, str] = {}  # comm_id to target_name
         # How often a client closed it without the worker's having heard of it yet.
         self._closing: Counter[str] = Counter()
+        self._ghosts: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"<Comms: {len(self._open)} open>"
@@ -19,6 +20,7 @@ class Comms:
     def opened(self, comm_id: str, target_name: str) -> None:
         """Note a comm that the worker opened."""
         self._open[comm_id] = target_name
+        self._ghosts -= {comm_id}
 
     def accepted(self, comm_id: str, target_name: str) -> None:
         """Note a comm that a client opened and that has found its target."""
@@ -49,8 +51,24 @@ class Comms:
             if target_name in (None, target)
         }
 
+    def keep(self, comm_ids: frozenset[str]) -> list[str]:
+        """Keep what a restored worker has; forget the others, and give them.
+
+        What was closed since its snapshot was made is closed for clients: it speaks to nobody.
+        """
+        gone = [comm_id for comm_id in self._open if comm_id not in comm_ids]
+        self._ghosts = comm_ids - self._open.keys()
+        for comm_id in gone:
+            del self._open[comm_id]
+        return gone
+
+    def is_ghost(self, comm_id: str) -> bool:
+        """Tell whether the worker alone believes that this comm is open."""
+        return comm_id in self._ghosts
+
     def clear(self) -> list[str]:
         """Forget what was open, with the worker; give it. Closes that are on their way stay so."""
+        self._ghosts = frozenset()
         comm_ids = list(self._open)
         self._open.clear()
         return comm_ids

@@ -7,12 +7,14 @@ the table in ``lifecycle``; no deadline makes an order.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from . import crash_log, events, multipart
+from ..shared.ledger import Slot
+from . import crash_log, events, multipart, pipes
 from .bounds import End, Interrupt
 from .debugger import Debugger
 from .errors import MalformedMessageError, WorkerStartError
@@ -22,6 +24,8 @@ from .kernel_info import kernel_info
 from .lifecycle import MAX_STILLBORN, Do, Event, Lifecycle, State
 from .patience import Patience
 from .post_mortem import RESTARTED, STOPPED, Ended, Facts, Report, exit_status, gave_up, report
+from .recovery import Recovery
+from .recovery_words import Outcome
 from .subshells import ASKED as SUBSHELLS
 from .tally import Tally
 from .timers import Timers
@@ -32,8 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .deadlines import Deadlines
-    from .events import ToControl
+    from .events import ToControl, Worker
     from .inboxes import Inboxes
+    from .pipes import Ends
     from .policy import Policy
     from .provisioner import Provisioner
     from .wire import Builder, Message, Signer
@@ -84,6 +89,9 @@ class Control:
         self._finished = False
         self._poller = zmq.Poller()
         self._debugger = Debugger(inboxes, self._poller)
+        self._recovery = Recovery(zygote, self._poller, self._timers)
+        self._count = 1  # the execution_count of the cell after the newest death
+        self._worked = False  # ... of a worker that had run a cell well
         self._parent = parent
         for source in (
             socket, inboxes.control.fileno(), zygote.fileno(), provisioner.fileno(), parent
@@ -104,6 +112,7 @@ class Control:
             self._see_to_provisioner(ready)
             self._hear()
             self._debugger.serve(ready)
+            self._recovery.serve(ready)
             if self._socket in ready:
                 self._receive()
             self._timers.run()
@@ -130,8 +139,10 @@ class Control:
             case events.Hello(generation) if generation == self._life.generation:
                 self._do(self._life.take(Event.HELLO))
             case events.Leaving(generation):
+                self._recovery.drop()  # whoever leaves wants to begin anew
                 self._see_off(generation)
-            case events.Drained():
+            case events.Drained(_, count):
+                self._count = count
                 self._do(self._life.take(Event.END))
             case events.Stock(generation, queued):
                 self._to_iopub.put(events.Died(generation, self._facts._replace(queued=queued)))
@@ -170,6 +181,8 @@ class Control:
                 multipart.send(self._socket, frames)
             case events.UsageAsked(answer):
                 self._ask_monitor(answer)
+            case events.MemoryShort():
+                self._recovery.sacrifice()
             case events.Aborted():
                 self._tally.aborted()
             case events.Closed():
@@ -192,6 +205,10 @@ class Control:
                 self._to_shell.put(self._process.offer())
             case Do.BURY:
                 self._bury()
+            case Do.WAKE:
+                self._wake()
+            case Do.TELL:
+                self._to_shell.put(events.TakeStock(self._life.generation))
             case Do.RESTART:
                 self._do(self._life.take(Event.START))
             case Do.GIVE_UP:
@@ -208,7 +225,11 @@ class Control:
 
     def _spawn(self) -> None:
         generation = self._life.generation
-        self._zygote.start(generation)
+        if (woken := self._recovery.take_woken()) is not None:
+            pidfd = os.pidfd_open(woken.pid)
+            self._begin(pipes.attach(woken.ends, generation, woken.pid, pidfd), woken.ends)
+        else:
+            self._zygote.start(generation)
 
         def too_late() -> None:
             if self._life.state is State.STARTING and self._life.generation == generation:
@@ -224,12 +245,18 @@ class Control:
         if self._life.state is not State.STARTING or self._process is not None:
             raise WorkerStartError("the zygote has ended; no worker can be started any more")
         try:
-            process = WorkerProcess(*self._zygote.started())
+            worker, ends = self._zygote.started()
         except OSError as error:
             self._stillborn(f"No process could be had for the interpreter: {error.strerror}.")
             return
-        self._process = process
-        self._interruption = Interruption(process, self._timers, self._policy, self._to_iopub)
+        self._begin(worker, ends)
+
+    def _begin(self, worker: Worker, ends: Ends) -> None:
+        self._process = process = WorkerProcess(worker, ends.crash)
+        self._recovery.attach(worker.pid, ends.parking)
+        self._interruption = Interruption(
+            process, self._timers, self._policy, self._to_iopub, self._recovery.standing
+        )
         self._to_iopub.put(events.Attach(process.worker))
         if self._life.stopping or self._life.restarting:
             process.end("KernelStopped", "The kernel is ending.")
@@ -258,7 +285,23 @@ class Control:
         )._replace(cells=self._debugger.prefix)
         self._debugger.died()
         self._tally.bury(process)
-        self._to_shell.put(events.TakeStock(process.worker.generation))
+        self._worked = bool(process.worker.ledger[Slot.OK])
+        self._recovery.leave()
+        if self._life.stopping or self._life.restarting or self._policy.exit_on_crash:
+            self._do(Do.TELL)
+        else:
+            self._do(self._life.take(Event.WAKE))
+
+    def _wake(self) -> None:
+        """Have a snapshot of the dead worker take its place."""
+        self._recovery.wake(self._count, worked=self._worked, told=self._awake)
+
+    def _awake(self, outcome: Outcome) -> None:
+        if self._life.stopping or self._life.restarting:
+            self._recovery.stop()
+            outcome = Outcome()
+        self._facts = self._facts._replace(outcome=outcome)
+        self._do(self._life.take(Event.AWAKE))
 
     def _buried(self, told: Report) -> None:
         self._told = told
@@ -348,7 +391,7 @@ class Control:
         self._ask_monitor(answer)
 
     def _ask_monitor(self, answer: Callable[[dict[str, Any]], None]) -> None:
-        status = self._tally.status(self._life, self._process)
+        status = self._tally.status(self._life, self._process, self._recovery.standing())
         self._to_monitor.put(events.Asked(status, answer))
 
     # The end.
@@ -388,12 +431,14 @@ class Control:
         self._patience.insist(generation, self._deadlines.goodbye, self._deadlines.term)
 
     def _finish(self) -> None:
+        self._recovery.stop()
         self._to_shell.put(events.Stop(STOPPED))
         # By way of Shell: whoever has this reply stops listening, so it is the last one.
         self._to_shell.put(events.Finish(self._answers(), closing=True))
 
     def _renew(self) -> None:
         """Begin anew, for whoever asked. What was sent before the answer is refused."""
+        self._recovery.stop()
         self._to_shell.put(events.Stop(RESTARTED))
         self._to_shell.put(events.Finish(self._answers(), closing=False))
         self._do(self._life.take(Event.START))

@@ -276,6 +276,10 @@ class Overrun(NamedTuple):
     verdict: InterruptForLimit | End
 
 
+class MemoryShort(NamedTuple):
+    """The running cell needs the memory that snapshots have."""
+
+
 class Aborted(NamedTuple):
     """A cell that waited was aborted."""
 
@@ -302,6 +306,7 @@ class Drained(NamedTuple):
     """The worker of this generation has ended and all that it wrote was read."""
 
     generation: int
+    next_count: int = 1  # the execution_count of the next cell
 
 
 class Stock(NamedTuple):
@@ -378,6 +383,7 @@ ToControl = (
     | Signalled
     | UsageAsked
     | Overrun
+    | MemoryShort
     | Aborted
     | Ordered
     | Reply

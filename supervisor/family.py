@@ -43,6 +43,11 @@ class Use(NamedTuple):
     threads: int
     """Of the first member."""
     children: int
+    snapshots: int = 0
+    """Bytes that snapshots of the first member have for themselves. Their memory counts, where it
+    is not shared; otherwise they are no children."""
+    parked: int = 0
+    """How many snapshots there are."""
 
 
 class Family:
@@ -80,20 +85,29 @@ class Family:
                 if pid == self.pid:
                     return None
                 del self._members[pid]
+                self._members[self.pid].expect_change()  # what they shared is its own now
         if not uses:
             return None
-        first = uses[0]
+        first, living = uses[0], [use for use in uses if not use.parked]
         return Use(
             sum(use.memory for use in uses),
-            sum(use.resident for use in uses),
-            first.resident + sum(use.memory for use in uses[1:]),
+            sum(use.resident for use in living),
+            first.resident + sum(use.memory for use in living[1:]),
             sum(use.charged for use in uses),
             sum(use.swap for use in uses),
-            sum(use.cpu for use in uses),
+            sum(use.cpu for use in living),
             first.peak,
             first.threads,
-            len(uses) - 1,
+            len(living) - 1,
+            sum(use.snapshots for use in uses if use.parked),
+            sum(use.parked for use in uses),
         )
+
+    def add(self, pid: int) -> None:
+        """Count a process as a member, without a walk through all processes."""
+        if pid not in self._members:
+            with suppress(self._psutil.Error):
+                self._members[pid] = _Member(self._psutil.Process(pid))
 
     def lift_limit(self) -> None:
         """Let children have the memory that the family has: the limit is for all of it together.
@@ -127,6 +141,7 @@ class _Member:
         self.process = process
         self._lifted = False
         self._shared = self._shared_charged = 0  # what the others pay for
+        self._private = 0
         self._shares_at = self._shares_cost = 0.0
         self._good_for = 1.0  # seconds
 
@@ -148,6 +163,8 @@ class _Member:
             status.peak,
             status.threads,
             0,
+            self._private,
+            int(status.is_parked),
         )
 
     def _look_at_shares(self, status: procfs.Status) -> None:
@@ -160,6 +177,7 @@ class _Member:
         if shares is not None:
             self._shared = status.rss - shares.pss
             self._shared_charged = status.charged - shares.charged
+            self._private = shares.private
         self._shares_at = time.monotonic()
         self._shares_cost = self._shares_at - now
 

@@ -14,9 +14,12 @@ from .events import Remark
 from .post_mortem import where_stuck
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .events import ToIOPub
     from .inbox import Inbox
     from .policy import Policy
+    from .recovery_words import Standing
     from .timers import Timers
     from .worker_process import WorkerProcess
 
@@ -33,12 +36,19 @@ class Interruption:
     """The interrupts of one worker."""
 
     def __init__(
-        self, process: WorkerProcess, timers: Timers, policy: Policy, to_iopub: Inbox[ToIOPub]
+        self,
+        process: WorkerProcess,
+        timers: Timers,
+        policy: Policy,
+        to_iopub: Inbox[ToIOPub],
+        standing: Callable[[], Standing | None],
     ) -> None:
+        """Take the worker and what is needed; ``standing`` tells what its end would leave."""
         self._process = process
         self._timers = timers
         self._policy = policy
         self._to_iopub = to_iopub
+        self._standing = standing
         self._stuck = 0  # number of the request of which it was told that it is stuck
         self._watched = 0  # serial number of the interrupt whose deadlines run; 0 if none do
         self._number = 0  # of the request that it was meant for
@@ -81,7 +91,7 @@ class Interruption:
         if self._is_deaf(self._stuck):
             policy = self._policy
             stacks = self._process.read_stacks()
-            text = where_stuck(stacks, policy.stuck_after, policy.kill_after)
+            text = where_stuck(stacks, policy.stuck_after, policy.kill_after, self._standing())
             self._to_iopub.put(Remark(self._stuck, text))
 
     def _give_up(self, number: int) -> None:

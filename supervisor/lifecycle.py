@@ -19,6 +19,7 @@ class State(Enum):
     STARTING = "starting"  # asked for, or not yet heard of
     RUNNING = "running"  # said hello
     DYING = "dying"  # has ended or is being ended; its end is not told yet
+    WAKING = "waking"  # has ended; a snapshot of it is to take its place, which is yet to be told
     BROKEN = "broken"  # too many died before their hello
     STOPPED = "stopped"  # the kernel is ending and there is none
 
@@ -29,6 +30,8 @@ class Event(Enum):
     START = "start"
     HELLO = "hello"
     END = "end"  # its process has ended
+    WAKE = "wake"  # it has left a snapshot, perhaps
+    AWAKE = "awake"  # the snapshot has become a worker, or nothing came of it
     BURIED = "buried"  # its end was told
     RESTART = "restart"  # the kernel is to begin anew, in this process
     STOP = "stop"  # the kernel is to end
@@ -40,7 +43,9 @@ class Do(Enum):
     NOTHING = "nothing"
     SPAWN = "spawn"
     OFFER = "offer"  # tell Shell that requests may go to it
-    BURY = "bury"  # reap it, end its group, tell why
+    BURY = "bury"  # reap it, end its group, find out why
+    WAKE = "wake"  # wake its snapshot
+    TELL = "tell"  # ... why it ended, and what came of the snapshot
     RESTART = "restart"  # the next one
     RENEW = "renew"  # the next one, for those who asked for a restart: tell them
     GIVE_UP = "give up"  # no more workers: tell Shell why
@@ -58,15 +63,19 @@ TABLE: dict[tuple[State, Event], tuple[State, Do]] = {
     (State.STARTING, Event.HELLO): (State.RUNNING, Do.OFFER),
     (State.STARTING, Event.END): (State.DYING, Do.BURY),
     (State.RUNNING, Event.END): (State.DYING, Do.BURY),
+    (State.DYING, Event.WAKE): (State.WAKING, Do.WAKE),
+    (State.WAKING, Event.AWAKE): (State.DYING, Do.TELL),
     (State.DYING, Event.BURIED): (State.DEAD, Do.RESTART),
     (State.STARTING, Event.STOP): (State.STARTING, Do.END),
     (State.RUNNING, Event.STOP): (State.RUNNING, Do.END),
     (State.DYING, Event.STOP): (State.DYING, Do.NOTHING),
+    (State.WAKING, Event.STOP): (State.WAKING, Do.NOTHING),
     (State.DEAD, Event.STOP): (State.STOPPED, Do.FINISH),
     (State.BROKEN, Event.STOP): (State.STOPPED, Do.FINISH),
     (State.STARTING, Event.RESTART): (State.STARTING, Do.END),
     (State.RUNNING, Event.RESTART): (State.RUNNING, Do.END),
     (State.DYING, Event.RESTART): (State.DYING, Do.NOTHING),
+    (State.WAKING, Event.RESTART): (State.WAKING, Do.NOTHING),
     (State.BROKEN, Event.RESTART): (State.DEAD, Do.RENEW),
 }
 """Until STOP or RESTART was taken."""
@@ -75,13 +84,16 @@ RESTARTING_TABLE: dict[tuple[State, Event], tuple[State, Do]] = {
     (State.STARTING, Event.HELLO): (State.STARTING, Do.NOTHING),
     (State.STARTING, Event.END): (State.DYING, Do.BURY),
     (State.RUNNING, Event.END): (State.DYING, Do.BURY),
+    (State.WAKING, Event.AWAKE): (State.DYING, Do.TELL),
     (State.DYING, Event.BURIED): (State.DEAD, Do.RENEW),
     (State.STARTING, Event.RESTART): (State.STARTING, Do.NOTHING),
     (State.RUNNING, Event.RESTART): (State.RUNNING, Do.NOTHING),
     (State.DYING, Event.RESTART): (State.DYING, Do.NOTHING),
+    (State.WAKING, Event.RESTART): (State.WAKING, Do.NOTHING),
     (State.STARTING, Event.STOP): (State.STARTING, Do.END),
     (State.RUNNING, Event.STOP): (State.RUNNING, Do.NOTHING),
     (State.DYING, Event.STOP): (State.DYING, Do.NOTHING),
+    (State.WAKING, Event.STOP): (State.WAKING, Do.NOTHING),
 }
 """From RESTART to RENEW: the worker is made to end already, and its death is no crash."""
 
@@ -89,14 +101,17 @@ STOPPING_TABLE: dict[tuple[State, Event], tuple[State, Do]] = {
     (State.STARTING, Event.HELLO): (State.STARTING, Do.NOTHING),
     (State.STARTING, Event.END): (State.DYING, Do.BURY),
     (State.RUNNING, Event.END): (State.DYING, Do.BURY),
+    (State.WAKING, Event.AWAKE): (State.DYING, Do.TELL),
     (State.DYING, Event.BURIED): (State.STOPPED, Do.FINISH),
     (State.STARTING, Event.STOP): (State.STARTING, Do.NOTHING),
     (State.RUNNING, Event.STOP): (State.RUNNING, Do.NOTHING),
     (State.DYING, Event.STOP): (State.DYING, Do.NOTHING),
+    (State.WAKING, Event.STOP): (State.WAKING, Do.NOTHING),
     (State.STOPPED, Event.STOP): (State.STOPPED, Do.NOTHING),
     (State.STARTING, Event.RESTART): (State.STARTING, Do.NOTHING),
     (State.RUNNING, Event.RESTART): (State.RUNNING, Do.NOTHING),
     (State.DYING, Event.RESTART): (State.DYING, Do.NOTHING),
+    (State.WAKING, Event.RESTART): (State.WAKING, Do.NOTHING),
     (State.STOPPED, Event.RESTART): (State.STOPPED, Do.NOTHING),
 }
 """After STOP: a death is an end, and there is no next worker."""

@@ -29,6 +29,9 @@ usage: python -m bulkhead_kernel.supervisor [-f FILE] [options] [IPython options
   --measure-cells=on|off           tell in each reply what its cell used (default on)
   --subshells=on|off               let clients run things beside the running cell, in threads of
                                    the interpreter; widgets then move while it runs (default on)
+  --recover=auto|on|off            keep a snapshot of the interpreter between cells, so that a crash
+                                   loses no variables (default off); on: after every cell,
+                                   whatever it costs
   --metrics=ADDRESS                serve metrics for Prometheus on 127.0.0.1:PORT or unix:PATH;
                                    {pid} in a path stands for the process id
   --restart-in-place=FD            a restart replaces the interpreter and nothing else; FD is what
@@ -57,6 +60,7 @@ _NAMES = (
     "--cell-timeout",
     "--measure-cells",
     "--subshells",
+    "--recover",
     "--metrics",
     "--restart-in-place",
     "--log-level",
@@ -96,10 +100,15 @@ def parse_options(argv: list[str]) -> Options:
         metrics=_value(values, "--metrics", ""),
         subshells=_is_on(values, "--subshells"),
     )
+    recover = _value(values, "--recover", "off")
+    if recover not in ("auto", "on", "off"):
+        _fail(f"--recover must be 'auto', 'on' or 'off', not {recover!r}.")
+    if policy.exit_on_crash:
+        recover = "off"  # nothing is to go on
     file = values.get("--connection-file", "")
     session = os.urandom(16).hex()
     measure = _is_on(values, "--measure-cells")
-    worker = WorkerOptions(file, session, tuple(for_ipython), limits, measure)
+    worker = WorkerOptions(file, session, tuple(for_ipython), limits, measure, recover)
     return Options(file, level, policy, worker, _descriptor(values))
 
 

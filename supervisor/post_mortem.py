@@ -14,6 +14,8 @@ from textwrap import wrap
 from typing import Any, NamedTuple
 
 from ..shared import cells, sizes
+from . import recovery_words
+from .recovery_words import Outcome, Standing
 
 UNKNOWN_SENDER = (
     "An unknown sender killed the interpreter (SIGKILL). There is no evidence that memory ran out."
@@ -121,6 +123,7 @@ class Facts(NamedTuple):
     successor: bool = True  # a new interpreter will take over
     limit: int = 0  # of the memory, in bytes; 0 for none
     costs: Costs | None = None  # of the cell that ran
+    outcome: Outcome = Outcome()  # what came of the variables
     cells: str = ""  # what file names of cells begin with, if somebody debugs
     # What the transcript adds.
     leaving: bool = False  # its user said exit()
@@ -211,14 +214,17 @@ def exit_status(exitcode: int) -> int:
     return 128 - exitcode if exitcode < 0 else exitcode or EXIT_CRASHED
 
 
-def where_stuck(stack: str, after: float, kill_after: float) -> str:
+def where_stuck(
+    stack: str, after: float, kill_after: float, standing: Standing | None = None
+) -> str:
     """Tell where a cell is that does not hear an interrupt, and what can be done about it."""
+    lost = recovery_words.would_be_left(standing)
     lines = [
         f"\n[bulkhead] The interrupt has not been heard for {after:g} s: native code is running "
         "that does not listen. It was called here:",
         *_stack(stack),
-        "[bulkhead] Wait, or interrupt again to end the interpreter now; its variables are lost "
-        f"then. It is ended {kill_after:g} s after the first interrupt.",
+        f"[bulkhead] Wait, or interrupt again to end the interpreter now; {lost}. It is ended "
+        f"{kill_after:g} s after the first interrupt.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -317,17 +323,11 @@ def _consequences(facts: Facts) -> list[str]:
         ]
     if not facts.successor:
         return ["Its variables are gone. The kernel ends with it, as it was told to (--on-crash)."]
-    lines = [
-        "Its variables are gone. What was printed is all here, and a new interpreter takes over.",
-    ]
+    lines = recovery_words.variables(facts.outcome, facts.execution_count, ran=bool(facts.code))
     if facts.queued:
         cells = "cell that was" if facts.queued == 1 else "cells that were"
         lines.append(f"{facts.queued} {cells} waiting will not be run.")
-    if facts.code:
-        lines.append("Next: run the cells above this one again, and change this one first.")
-    else:
-        lines.append("Next: run the cells that made the variables you need again.")
-    return lines
+    return [*lines, recovery_words.next_step(facts.outcome, ran=bool(facts.code))]
 
 
 def _cell_line(facts: Facts) -> int:

@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from ..shared.parking import PROCESS_NAME
+
+_PARKED = b"Name:\t" + PROCESS_NAME + b"\n"
 _KIB = 1024
 
 
@@ -24,6 +27,8 @@ class Status(NamedTuple):
     peak: int
     """The most that was resident since it began, or since somebody reset that."""
     threads: int
+    is_parked: bool = False
+    """It is a snapshot of a worker, which waits."""
 
 
 class Shares(NamedTuple):
@@ -32,13 +37,16 @@ class Shares(NamedTuple):
     pss: int
     charged: int
     """... of what is not a file's."""
+    private: int
+    """What it shares with nobody."""
 
 
 def status(pid: int) -> Status:
     """Read the status of a process. Raises ProcessLookupError if there is none."""
     if sys.platform != "linux":
         return _portable(pid)
-    fields = _fields(f"/proc/{pid}/status")
+    text = _read(f"/proc/{pid}/status")
+    fields = _fields(text)
     kib = {name: _KIB * fields.get(name, 0) for name in _MEMORY}
     return Status(
         kib["VmRSS"],
@@ -46,6 +54,7 @@ def status(pid: int) -> Status:
         kib["VmSwap"],
         kib["VmHWM"],
         fields.get("Threads", 0),
+        is_parked=text.startswith(_PARKED),
     )
 
 
@@ -57,24 +66,28 @@ def shares(pid: int) -> Shares | None:
     if sys.platform != "linux":
         return None
     try:
-        fields = _fields(f"/proc/{pid}/smaps_rollup")
+        fields = _fields(_read(f"/proc/{pid}/smaps_rollup"))
     except OSError:  # not ours to read, or an old system
         return None
     if "Pss" not in fields:
         return None
     charged = fields.get("Pss_Anon", fields["Pss"]) + fields.get("Pss_Shmem", 0)
-    return Shares(_KIB * fields["Pss"], _KIB * charged)
+    private = fields.get("Private_Clean", 0) + fields.get("Private_Dirty", 0)
+    return Shares(_KIB * fields["Pss"], _KIB * charged, _KIB * private)
 
 
 _MEMORY = ("VmRSS", "RssAnon", "RssShmem", "VmSwap", "VmHWM")
 
 
-def _fields(path: str) -> dict[str, int]:
-    """Read lines of a name and a number; all others are left out."""
+def _read(path: str) -> bytes:
     try:
-        text = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except FileNotFoundError as error:
         raise ProcessLookupError(str(error)) from None
+
+
+def _fields(text: bytes) -> dict[str, int]:
+    """Read lines of a name and a number; all others are left out."""
     fields = {}
     for line in text.split(b"\n"):
         name, _, rest = line.partition(b":")

@@ -44,6 +44,8 @@ class Requests:
         self._cell = 0  # the newest cell: what is written by nobody known belongs to it
         self.count = 0
         """The newest execution_count."""
+        self.next_count = 1
+        """The execution_count of the next cell."""
 
     def __repr__(self) -> str:
         return f"<Requests: {list(self._open.values())} open>"
@@ -71,7 +73,8 @@ class Requests:
         """Note that a request has begun, and which ones the worker cannot name any more."""
         begun = self._open[number]
         begun.begun = True
-        begun.count = self.count = count
+        begun.count = self.count = self.next_count = count
+        self.next_count += begun.is_cell
         # A subshell's cell is the newest one until the main shell has run one of its own.
         if begun.is_cell and (begun.request.subshell is None or not self._cell):
             self._cell = number
@@ -109,11 +112,15 @@ class Requests:
         """Give the header of a request that the worker can name."""
         return self._parents.get(number, NO_PARENT)
 
-    def clear(self) -> list[Open]:
-        """Forget all, with the worker; give what was open."""
+    def end(self) -> list[Open]:
+        """Take what was open as over: the worker is dead."""
         left = list(self._open.values())
         self._open.clear()
+        return left
+
+    def forget(self) -> None:
+        """Forget what the dead worker could name; no other can."""
         self._parents.clear()
         self._forgotten.clear()
         self._cell = self.count = 0
-        return left
+        self.next_count = 1

@@ -26,6 +26,7 @@ from .kernel_info import kernel_info
 from .lane import NO_PIPE, Lane
 from .queue import Turn
 from .subshells import Subshells, unknown
+from .unaware import Unaware
 from .wire import Message, dumps, parse
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Shell:
         self._finished = False
         self._last: deque[events.Finish] = deque()  # to be done once nothing is left to refuse
         self._numbers = count(1)
+        self._unaware = Unaware()
         self._worker: Worker | None = None
         self._poller = zmq.Poller()
         self._main = Lane(self._poller)
@@ -202,7 +204,8 @@ class Shell:
 
     def _reply(self, reply: events.Reply) -> None:
         if reply.abort:
-            # What has arrived until now is aborted. Whoever sends after reading this reply is not.
+            # What has arrived until now is aborted, and what is on its way, as far as one can tell.
+            # Whoever sends after reading this reply is not.
             self._receive(ALL)
         lane = self._lane_of(reply.request)
         current = lane.queue.current
@@ -215,6 +218,8 @@ class Shell:
             self._to_control.put(reply)
             return
         frames = self._builder.reply(reply)  # dated before the next request begins
+        if lane is self._main:
+            self._unaware.answered(reply.request.message, time.monotonic(), failed=reply.abort)
         if reply.request.channel == "control":
             self._to_control.put(events.Outgoing(frames))
         else:
@@ -248,8 +253,11 @@ class Shell:
 
     def _arrive(self, message: Message) -> None:
         msg_type = message.msg_type
+        # Of the main shell's requests only: a failure there aborts none of a subshell's.
+        is_mains = message.subshell is None or not self._offers_subshells
+        aborted = is_mains and self._unaware.arrive(message, time.monotonic())
         if msg_type in FOR_THE_WORKER:
-            self._queue_up(message, "shell")
+            self._queue_up(message, "shell", aborted=aborted)
             return
         request = Request(next(self._numbers), message, "shell")
         if msg_type == "kernel_info_request":
@@ -268,7 +276,7 @@ class Shell:
             log.warning("shell: no %r is known here; it gets no reply", msg_type)
             self._to_iopub.put(events.Answer(request, "", b"{}"))
 
-    def _queue_up(self, message: Message, channel: str) -> None:
+    def _queue_up(self, message: Message, channel: str, *, aborted: bool = False) -> None:
         """Append a request for the worker to the queue of its shell."""
         lane = self._main
         if message.subshell is not None and self._offers_subshells:
@@ -282,7 +290,8 @@ class Shell:
         if message.msg_type == "comm_close":
             self._note_close(message)
         number = next(self._numbers)
-        lane.queue.arrive(Request(number, message, channel, subshell=lane.name))
+        request = Request(number, message, channel, subshell=lane.name)
+        lane.queue.arrive(request, aborted=aborted)
 
     def _kernel_info(self) -> dict[str, object]:
         return kernel_info(subshells=self._offers_subshells)

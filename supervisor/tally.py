@@ -11,6 +11,7 @@ from .usage import Status
 
 if TYPE_CHECKING:
     from .lifecycle import Lifecycle
+    from .recovery_words import Standing
     from .worker_process import WorkerProcess
 
 
@@ -38,7 +39,9 @@ class Tally:
         """Count a cell that was not run because one before it failed."""
         self._aborted += 1
 
-    def status(self, life: Lifecycle, process: WorkerProcess | None) -> Status:
+    def status(
+        self, life: Lifecycle, process: WorkerProcess | None, recovery: Standing | None
+    ) -> Status:
         """Sum up, with what the present worker has counted so far."""
         ok, failed, latency, interrupts = self._ok, self._failed, self._latency, self._interrupts
         if process is not None:
@@ -57,6 +60,7 @@ class Tally:
             aborted=self._aborted,
             interrupts=interrupts,
             latency=latency / 1e6,
+            recovery=recovery,
         )
 
 

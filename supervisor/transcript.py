@@ -20,7 +20,7 @@ from ..shared.records import Kind, Record, RecordError
 from . import post_mortem
 from .actions import Action, Log, Publish, TellControl, TellShell
 from .answers import BUSY, IDLE, failed, reply, reply_type
-from .checks import check, number_in, string, written
+from .checks import check, number_in, open_comms, string, written
 from .comms import Comms
 from .errors import MalformedMessageError
 from .events import (
@@ -47,7 +47,7 @@ from .streams import Captured, Streams, Text
 from .wire import NO_PARENT, dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .post_mortem import Facts
     from .requests import Open
@@ -72,6 +72,11 @@ class Transcript:
 
     def __repr__(self) -> str:
         return f"<Transcript of worker {self._generation}: {self._requests}>"
+
+    @property
+    def next_count(self) -> int:
+        """The execution_count of the next cell."""
+        return self._requests.next_count
 
     @property
     def is_busy(self) -> bool:
@@ -177,7 +182,7 @@ class Transcript:
         if generation != self._generation:
             return []
         actions = self._release(None, None, final=True) + self._flush()
-        opened = self._requests.clear()
+        opened = self._requests.end()
         facts = self._add_to(facts)
         meant = facts.stopping or facts.restarting
         self._generation = 0
@@ -195,9 +200,9 @@ class Transcript:
         if self._greeted and not told and not report.expected:
             # One that dies before its hello has said so itself, and the next may do better.
             actions.append(self._text(Text(0, "stderr", report.text + "\n")))
-        for comm_id in self._comms.clear():
-            content = dumps({"comm_id": comm_id, "data": {}})
-            actions.append(Publish("comm_close", NO_PARENT, content))
+        if not facts.outcome.restored:
+            actions += self._close_comms(self._comms.clear())
+            self._requests.forget()
         actions.append(TellControl(Buried(generation, report)))
         return actions
 
@@ -267,6 +272,8 @@ class Transcript:
     def _comm(self, record: Record) -> list[Action]:
         comm_id, target_name, name = map(string, record.parts[:3])
         content, metadata, *buffers = record.parts[3:]
+        if name != "comm_open" and self._comms.is_ghost(comm_id):
+            return []
         if name == "comm_open":
             self._comms.opened(comm_id, target_name)
         elif name == "comm_close":
@@ -300,9 +307,15 @@ class Transcript:
         self._leaving = True
         return [TellShell(Gone(self._generation)), TellControl(Leaving(self._generation))]
 
-    def _hello(self, _: Record) -> list[Action]:
+    def _hello(self, record: Record) -> list[Action]:
         self._greeted = True
-        return [TellControl(Hello(self._generation))]
+        # Of one that was restored: what the dead one has opened since is unknown to it.
+        gone = self._comms.keep(open_comms(record)) if record.parts else []
+        return [*self._close_comms(gone), TellControl(Hello(self._generation))]
+
+    def _close_comms(self, comm_ids: Iterable[str]) -> list[Action]:
+        contents = (dumps({"comm_id": comm_id, "data": {}}) for comm_id in comm_ids)
+        return [Publish("comm_close", NO_PARENT, content) for content in contents]
 
     def _log(self, record: Record) -> list[Action]:
         level, text = (part.decode("utf-8", "replace") for part in record.parts)

@@ -9,6 +9,7 @@ from ..shared.version import __version__
 if TYPE_CHECKING:
     from .events import Worker
     from .family import Use
+    from .recovery_words import Standing
 
 
 class Status(NamedTuple):
@@ -28,6 +29,8 @@ class Status(NamedTuple):
     """Interrupts that Python code has heard."""
     latency: float = 0.0
     """Seconds from sending to hearing them, added up."""
+    recovery: Standing | None = None
+    """What a crash would leave."""
 
 
 class Cell(NamedTuple):
@@ -89,6 +92,7 @@ def content(status: Status, readings: Readings, limit: int) -> dict[str, Any]:
             "cpu": use.cpu if use is not None else 0.0,
             "resident": use.resident if use is not None else 0,
             "metrics": readings.metrics,
-            "snapshots": 0,  # no memory is spent on them: there are none yet
+            "snapshots": use.snapshots if use is not None else 0,
+            "recovery": status.recovery and status.recovery.as_json(),
         },
     }

@@ -47,8 +47,9 @@ class Message(NamedTuple):
     buffers: tuple[bytes, ...]
     msg_id: str
     msg_type: str
-    subshell: str | None = None
-    """The subshell that it is for; None is the main shell."""
+    subshell: str | None = None  # the id of the one that it is for; None is the main shell
+    session: str = ""  # the client's; '' if it has none
+    date: str = ""  # when the client made it, by its own clock and in its own words
 
     def parsed_content(self) -> dict[str, Any]:
         """Read the content. Raises MalformedMessageError; what is for the worker is read there."""
@@ -120,9 +121,12 @@ def parse(frames: Sequence[bytes], signer: Signer) -> Message:
     subshell = fields.get("subshell_id")
     if subshell is not None and not isinstance(subshell, str):
         subshell = json.dumps(subshell)  # no such one is known
+    session, date = (
+        value if isinstance(value := fields.get(name), str) else "" for name in ("session", "date")
+    )
     return Message(
         tuple(frames[:at]), header, parent_header, metadata, content,
-        tuple(frames[at + 6 :]), msg_id, msg_type, subshell,
+        tuple(frames[at + 6 :]), msg_id, msg_type, subshell, session, date,
     )  # fmt: skip
 
 

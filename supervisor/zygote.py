@@ -5,20 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..shared import samples
-from ..shared.handover import Handover
-from ..shared.ledger import Ledger
-from ..shared.orders import Orders
-from ..shared.spool import Reader
-from ..worker.zygote import ORDER, REAP, START
+from ..worker.zygote import ADOPT, ORDER, REAP, START
 from . import pipes
 from .errors import WorkerStartError
-from .events import Worker
 
 if TYPE_CHECKING:
+    from .events import Worker
     from .pipes import Ends
 
 
@@ -57,17 +52,18 @@ class Zygote:
             socket.send_fds(self._control, [ORDER.pack(START, generation, 0, 0, 0)], ends.worker)
         except OSError as error:
             raise WorkerStartError(f"the zygote (pid {self.pid}) is gone: {error}") from error
-        for fd in ends.worker:
-            if fd not in (ends.ledger, ends.spool):  # which are mapped here as well
-                os.close(fd)
+        pipes.close_worker_ends(ends)
 
-    def started(self) -> tuple[Worker, int]:
-        """Give the worker that was ordered, and our end of its crash pipe.
+    def started(self) -> tuple[Worker, Ends]:
+        """Give the worker that was ordered, and our ends of what it has.
 
         Raises OSError if there could be no process for it, WorkerStartError if the zygote is gone.
         """
         assert self._asked is not None, "no worker was ordered"
-        data, fds, _, _ = socket.recv_fds(self._control, ORDER.size, 1)
+        try:
+            data, fds, _, _ = socket.recv_fds(self._control, ORDER.size, 1)
+        except ConnectionError:
+            data, fds = b"", []
         order, pid, *_ = self._unpack(data)
         assert order == START
         if pid < 0:
@@ -77,17 +73,11 @@ class Zygote:
             raise OSError(-pid, os.strerror(-pid))
         os.set_inheritable(fds[0], False)  # a received descriptor is, unlike all others
         (generation, ends), self._asked = self._asked, None
-        ledger = Ledger(ends.ledger)
-        worker = Worker(
-            generation, pid, fds[0], ends.requests, ends.records, ends.stdout, ends.stderr,
-            ledger, Reader(ends.spool, ledger), Handover(ends.handover), Handover(ends.handover),
-            Orders(ends.orders), time.monotonic(),
-        )  # fmt: skip
-        os.close(ends.ledger)
-        os.close(ends.spool)
-        os.close(ends.handover)
-        os.set_blocking(worker.requests, False)
-        return worker, ends.crash
+        return pipes.attach(ends, generation, pid, fds[0]), ends
+
+    def adopt(self, pid: int) -> None:
+        """Let it know of a worker that it has not started: its end will be asked for."""
+        self._control.sendall(ORDER.pack(ADOPT, pid, 0, 0, 0))
 
     def reap(self, pid: int) -> Reaped:
         """Reap a worker whose process has ended."""

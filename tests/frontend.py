@@ -757,6 +757,8 @@ def environment(folder):
         for name, value in os.environ.items()
         if not name.startswith(("JPY_", "JUPYTER", "IPYTHON", "BULKHEAD", "MPLBACKEND", "PY"))
     }
+    if (mode := os.environ.get("TEST_RECOVER")) is not None:
+        env["BULKHEAD_RECOVER"] = mode  # the same promises hold with snapshots and without
     return env | {
         "IPYTHONDIR": str(Path(folder) / "ipython"),
         "HOME": str(folder),

@@ -18,34 +18,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 LIVING = """
-          start           hello          end         buried        restart        stop
-dead      starting:spawn  -              -           -             -              stopped:finish
-starting  -               running:offer  dying:bury  -             starting:end   starting:end
-running   -               -              dying:bury  -             running:end    running:end
-dying     -               -              -           dead:restart  dying:nothing  dying:nothing
-broken    starting:spawn  -              -           -             dead:renew     stopped:finish
-stopped   -               -              -           -             -              -
-"""
+         start          hello         end        wake        awake      buried       restart        stop
+dead     starting:spawn -             -          -           -          -            -              stopped:finish
+starting -              running:offer dying:bury -           -          -            starting:end   starting:end
+running  -              -             dying:bury -           -          -            running:end    running:end
+dying    -              -             -          waking:wake -          dead:restart dying:nothing  dying:nothing
+waking   -              -             -          -           dying:tell -            waking:nothing waking:nothing
+broken   starting:spawn -             -          -           -          -            dead:renew     stopped:finish
+stopped  -              -             -          -           -          -            -              -
+"""  # noqa: E501 - a table
 
 RENEWING = """
-          start  hello             end         buried      restart           stop
-dead      -      -                 -           -           -                 -
-starting  -      starting:nothing  dying:bury  -           starting:nothing  starting:end
-running   -      -                 dying:bury  -           running:nothing   running:nothing
-dying     -      -                 -           dead:renew  dying:nothing     dying:nothing
-broken    -      -                 -           -           -                 -
-stopped   -      -                 -           -           -                 -
-"""
+         start hello            end        wake awake      buried     restart          stop
+dead     -     -                -          -    -          -          -                -
+starting -     starting:nothing dying:bury -    -          -          starting:nothing starting:end
+running  -     -                dying:bury -    -          -          running:nothing  running:nothing
+dying    -     -                -          -    -          dead:renew dying:nothing    dying:nothing
+waking   -     -                -          -    dying:tell -          waking:nothing   waking:nothing
+broken   -     -                -          -    -          -          -                -
+stopped  -     -                -          -    -          -          -                -
+"""  # noqa: E501 - a table
 
 ENDING = """
-          start  hello             end         buried          restart           stop
-dead      -      -                 -           -               -                 -
-starting  -      starting:nothing  dying:bury  -               starting:nothing  starting:nothing
-running   -      -                 dying:bury  -               running:nothing   running:nothing
-dying     -      -                 -           stopped:finish  dying:nothing     dying:nothing
-broken    -      -                 -           -               -                 -
-stopped   -      -                 -           -               stopped:nothing   stopped:nothing
-"""
+         start hello            end        wake awake      buried         restart          stop
+dead     -     -                -          -    -          -              -                -
+starting -     starting:nothing dying:bury -    -          -              starting:nothing starting:nothing
+running  -     -                dying:bury -    -          -              running:nothing  running:nothing
+dying    -     -                -          -    -          stopped:finish dying:nothing    dying:nothing
+waking   -     -                -          -    dying:tell -              waking:nothing   waking:nothing
+broken   -     -                -          -    -          -              -                -
+stopped  -     -                -          -    -          -              stopped:nothing  stopped:nothing
+"""  # noqa: E501 - a table
 
 PAGES = {
     "living": (LIVING, TABLE),

@@ -160,6 +160,15 @@ class Sender:
         self.flush = _flusher(captured[0])
         """Write out what C code has printed and the C library still holds."""
 
+    def begin_again(self) -> None:
+        """Begin with new pipes, in a process that has become the worker."""
+        self._pid = os.getpid()
+        self._marked, self._marks, self._woken = 0, (0, 0), -1
+        self._last = None
+        self._held = self._frame = None
+        self._waiting_items.clear()
+        self.flush = _flusher(self._captured[0])
+
     def is_ours(self) -> bool:
         """Tell whether this process is the worker, and not a child that was forked from it."""
         return os.getpid() == self._pid
@@ -327,6 +336,13 @@ class Receiver:
     def fileno(self) -> int:
         """Give the descriptor to wait on."""
         return self._fd
+
+    def begin_again(self) -> None:
+        """Begin with a new pipe, in a process that has become the worker."""
+        os.set_blocking(self._fd, False)
+        self._decoder = Decoder()
+        self._records.clear()
+        self.ended = False
 
     def take(self) -> Record | None:
         """Give the next record that has arrived, or None. Does not wait."""

@@ -13,6 +13,7 @@ forgotten, and the supervisor lets go of its header with the next BEGIN.
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -39,6 +40,7 @@ class Request:
         self.msg_type = msg_type
         self.raw_header, self.raw_content, self.raw_metadata = parts[:3] or (b"{}",) * 3
         self.buffers = parts[3:]
+        self.began = time.monotonic()
 
     def __repr__(self) -> str:
         return f"<Request {self.number}: {self.msg_type}>"

@@ -71,18 +71,23 @@ class Meter:
     """Measures one cell after the other."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self._slots = ledger.slots
-        self._statm = _open("/proc/self/statm", os.O_RDONLY)
-        self._clear_refs = _open("/proc/self/clear_refs", os.O_WRONLY)
+        self._ledger = ledger
+        self.begin_again()
         self._number = self._count = 0
         self._began = self._started = 0.0
         self._memory = 0
         self._before = _read()
+        self.history: deque[Costs] = deque(maxlen=_HISTORY)
+        """The cells that have ended, oldest first."""
+
+    def begin_again(self) -> None:
+        """Measure this process, for the ledger of the moment."""
+        self._slots = self._ledger.slots
+        self._statm = _open("/proc/self/statm", os.O_RDONLY)
+        self._clear_refs = _open("/proc/self/clear_refs", os.O_WRONLY)
         # Counted here: native code of the user's can run wild over the ledger.
         self._peak = 0
         self._ok = self._failed = 0
-        self.history: deque[Costs] = deque(maxlen=_HISTORY)
-        """The cells that have ended, oldest first."""
 
     def begin(self, number: int, execution_count: int) -> None:
         """Begin with a cell."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import leading_empty_lines
 
-from . import inspection
+from . import forks, inspection
 from .stacks import protected
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Debugging:
 
         trace(False)
         self._shell.trace = trace
-        os.register_at_fork(after_in_child=lambda: trace(False))
+        forks.in_child(lambda: trace(False))
 
 
 @contextmanager

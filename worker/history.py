@@ -7,12 +7,13 @@ it has nothing else to do.
 
 from __future__ import annotations
 
-import os
 import threading
+from contextlib import suppress
 from typing import Any
 
 from IPython.core import history
 
+from . import forks
 from .here import here
 
 
@@ -36,7 +37,7 @@ class WorkerHistoryManager(history.HistoryManager):  # type: ignore[misc]
         self.save_thread = None
         self.using_thread = False
         self._storing = threading.Lock()
-        os.register_at_fork(after_in_child=self._leave_to_parent)
+        forks.in_child(self._leave_to_parent)
 
     def store_inputs(self, line_num: int, source: str, source_raw: str | None = None) -> None:
         """Store a cell at its number: of two that began together, the second may come first."""
@@ -61,6 +62,16 @@ class WorkerHistoryManager(history.HistoryManager):  # type: ignore[misc]
         self.enabled = False
         self.db_input_cache.clear()
         self.db_output_cache.clear()
+
+    def begin_again(self) -> None:
+        """Connect with the database anew, in a process that has become the worker.
+
+        A connection must not be used by two processes, one after the other either.
+        """
+        if self.enabled and str(self.hist_file) != ":memory:":
+            with suppress(Exception):  # nothing is written then, and a cell need not fail for it
+                self.db.close()
+                self.init_db()
 
     def save(self) -> None:
         """Write what was entered since the last time."""

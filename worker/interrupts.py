@@ -46,6 +46,12 @@ class Interrupts(Running):
         self._latency = 0  # microseconds, added up; the ledger's copy may be spoilt
         self._why = Why.USER  # of the newest interrupt
 
+    def begin_again(self) -> None:
+        """Count from the beginning, in a process that has become the worker."""
+        self._pid = os.getpid()
+        self._seen = self._latency = 0
+        self.remembered.clear()
+
     def install(self) -> None:
         """Take SIGINT, whether it was ignored by the parent or taken by a cell."""
         _set_handler(signal.SIGINT, self._handle)

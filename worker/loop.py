@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 import traceback
 from contextvars import copy_context
 from datetime import UTC, datetime
@@ -102,11 +103,16 @@ class Loop:
         while not self._is_over():
             record = receiver.take()
             if record is not None and record.kind is Kind.REQUEST:
+                if self._precede():
+                    continue
                 return Request.from_record(record)
             if receiver.ended:
                 return None
             if record is not None:
                 continue  # an input_reply that came too late
+            if self._idle():
+                continue
+            stop = self._stop_when_due()
             loop.add_reader(receiver.fileno(), loop.stop)
             self._running.waiting = True
             try:
@@ -117,6 +123,8 @@ class Loop:
                 self._end_if_forked()
                 self._running.waiting = False
                 loop.remove_reader(receiver.fileno())
+                if stop is not None:
+                    stop.cancel()
         return None
 
     def _serve(self, request: Request) -> None:
@@ -164,13 +172,25 @@ class Loop:
             encoded,
             jsons.dumps(metadata),
         )
-        self._rest()
+        self._rest(request)
 
     def _is_over(self) -> bool:
         """Tell whether no more requests are to be taken."""
         return self._shell.exit_now
 
-    def _rest(self) -> None:
+    def _precede(self) -> bool:
+        """Do what comes before the request that is there; tell if it is nobody's any more."""
+        return False
+
+    def _idle(self) -> bool:
+        """Do what is due now that nothing is asked for; tell if there was something."""
+        return False
+
+    def _stop_when_due(self) -> asyncio.TimerHandle | None:
+        """Let the loop stop when something is due, if anything will be."""
+        return None
+
+    def _rest(self, request: Request) -> None:
         """See to what waits until a request is over."""
 
     def _end_if_forked(self) -> None:
@@ -245,6 +265,7 @@ class MainLoop(Loop):
         )  # fmt: skip
         self._is_main = True
         self._settle = settle
+        self._snapshots = parts.shell.snapshots
         self._save: asyncio.TimerHandle | None = None
 
     def run(self) -> None:
@@ -256,7 +277,7 @@ class MainLoop(Loop):
 
     def look(self) -> None:
         """See to what a subshell's request has left: history to save, or that the user leaves."""
-        self._rest()
+        self._save_soon()
         if self._is_over() and self._running.waiting:
             self._loop.stop()
 
@@ -264,7 +285,27 @@ class MainLoop(Loop):
         self._settle()
         super()._serve(request)
 
-    def _rest(self) -> None:
+    # Snapshots are made of a process in which nothing else is going on.
+
+    def _precede(self) -> bool:
+        # Afterwards this may be another process, and the request the dead one's.
+        return self._snapshots.is_due_in_queue() and self._snapshots.take()
+
+    def _idle(self) -> bool:
+        due = self._snapshots.is_due(time.monotonic())
+        if due:
+            self._snapshots.take()
+        return due
+
+    def _stop_when_due(self) -> asyncio.TimerHandle | None:
+        wait = self._snapshots.wait(time.monotonic())
+        return None if wait is None else self._loop.call_later(wait, self._loop.stop)
+
+    def _rest(self, request: Request) -> None:
+        self._snapshots.over(request, time.monotonic())
+        self._save_soon()
+
+    def _save_soon(self) -> None:
         if self._save is not None:
             self._save.cancel()
         self._save = self._loop.call_later(_SAVE_AFTER, self._shell.history_manager.save)

@@ -17,9 +17,10 @@ from ..shared.ledger import Ledger
 from ..shared.orders import Orders
 from ..shared.samples import Reader
 from ..shared.spool import Writer
-from . import masquerade
+from . import forks, masquerade
 from .allocation import Allocation
 from .app import IPKernelApp
+from .attachment import Attachment
 from .channel import Receiver, Sender
 from .comms import Comms
 from .context import NOBODY, Current
@@ -32,6 +33,7 @@ from .kernel import Kernel, Session
 from .loop import MainLoop, Parts
 from .process import forget_multiprocess, leave_crash_pipe, settle
 from .publisher import Publisher
+from .recovery.snapshots import Snapshots
 from .shell import ZMQInteractiveShell
 from .stdin import Stdin
 from .streams import Stream, as_text
@@ -55,6 +57,7 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     interrupts.watch_handlers()
     captured = descriptors.stdout, descriptors.stderr
     spool = Writer(descriptors.spool, ledger)
+    os.close(descriptors.spool)
     given, taken = Handover(descriptors.handover), Handover(descriptors.handover)
     sender = Sender(descriptors.records, captured, ledger, spool, given, interrupts)
     receiver = Receiver(descriptors.requests, taken, interrupts)
@@ -69,19 +72,26 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     sys.stdout = as_text(Stream("stdout", 1, sender, current))
     sys.stderr = as_text(Stream("stderr", 2, sender, current))
     subshells = Subshells(Orders(descriptors.orders), interrupts, taken, sender, allocation)
-    _part_from_forks(sender, receiver, descriptors.crash, interrupts, allocation, meter, subshells)
     publisher = Publisher(sender, current)
     comms = Comms(publisher)
     comms.install()
-    stdin = Stdin(sender, current)
-    stdin.install()
+    Stdin(sender, current).install()
     here.receiver = receiver
     app = IPKernelApp.instance()
     shell = app.build(options.ipython, publisher, interrupts)
     shell.allocation, shell.meter, shell.samples = allocation, meter, samples
     shell.limits = options.limits
-    session = Session(options.session, publisher)
-    shell.kernel = Kernel(shell, comms, current, session, options.connection_file)
+    attachment = Attachment(
+        descriptors, ledger, spool, (given, taken), sender, receiver, interrupts, meter
+    )
+    snapshots = Snapshots(descriptors.parking, options.recover, shell, sender, attachment, loop)
+    shell.snapshots, shell.subshells = snapshots, subshells
+    _part_from_forks(
+        sender, receiver, snapshots, descriptors.crash, interrupts, allocation, meter, subshells
+    )
+    shell.kernel = Kernel(
+        shell, comms, current, Session(options.session, publisher), options.connection_file
+    )
     masquerade.install(ZMQInteractiveShell)
     app.run_startup()
     handlers = Handlers(shell).handlers()
@@ -97,6 +107,7 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
 def _part_from_forks(
     sender: Sender,
     receiver: Receiver,
+    snapshots: Snapshots,
     crash: int,
     interrupts: Interrupts,
     allocation: Allocation,
@@ -109,6 +120,7 @@ def _part_from_forks(
         sender.close()
         receiver.close()
         subshells.leave()
+        snapshots.close()
         leave_crash_pipe(crash)
         allocation.free()  # the supervisor counts children and all together
         if meter is not None:
@@ -117,7 +129,7 @@ def _part_from_forks(
         if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL):
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    os.register_at_fork(after_in_child=in_child)
+    forks.in_child(in_child)
 
 
 def _look_up(

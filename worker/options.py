@@ -18,6 +18,8 @@ class Options(NamedTuple):
     limits: Limits = Limits()
     measure: bool = True
     """Measure what each cell uses."""
+    recover: str = "auto"
+    """Make snapshots: auto, on or off."""
 
 
 class Descriptors(NamedTuple):
@@ -33,3 +35,4 @@ class Descriptors(NamedTuple):
     handover: int
     orders: int
     crash: int
+    parking: int

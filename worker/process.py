@@ -24,8 +24,8 @@ from ..shared.signals import STACK_SIGNAL
 if TYPE_CHECKING:
     from .options import Descriptors
 
-_PR_SET_PDEATHSIG = 1
-_OOM_SCORE = "500"  # of 1000: as if it used half of the memory more than it does
+_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_GET_NAME = 1, 15, 16
+_OOM_SCORE = 500  # of 1000: as if it used half of the memory more than it does
 _MAIN_CLASS = type(process.current_process())  # imported in the zygote, which is a main process
 
 
@@ -74,10 +74,19 @@ def die_with_parent(parent: int) -> None:
         os._exit(0)
 
 
-def volunteer() -> None:
+def volunteer(score: int = _OOM_SCORE) -> None:
     """Have the operating system end this process first, if it has to: never the supervisor."""
     with suppress(OSError):  # another system, or a sandbox
-        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
+        Path("/proc/self/oom_score_adj").write_text(str(score), encoding="ascii")
+
+
+def rename(name: bytes) -> bytes:
+    """Give this process another name (15 bytes at most); give the old one (Linux)."""
+    library = ctypes.CDLL(None)
+    before = ctypes.create_string_buffer(16)
+    library.prctl(_PR_GET_NAME, before)
+    library.prctl(_PR_SET_NAME, name)
+    return before.value
 
 
 def forget_multiprocess() -> None:

@@ -27,6 +27,7 @@ from .history import WorkerHistoryManager
 from .magics import KernelMagics
 from .naming import Compiler
 from .payload import WorkerPayloadManager
+from .recovery.magic import RecoveryMagics
 from .resources import ResourceMagics, show_cell
 from .stacks import defer_between, fragile, protected
 from .traps import WorkerBuiltinTrap, WorkerDisplayTrap
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
     from .allocation import Allocation
     from .costs import Meter
     from .publisher import Publisher
+    from .recovery.snapshots import Snapshots
     from .running import Running
+    from .subshells import Subshells
 
 FIGURES = "module://matplotlib_inline.backend_inline"
 
@@ -69,6 +72,8 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     meter: Meter | None = AnyTrait(None)
     samples: Reader = AnyTrait()
     limits: Limits = AnyTrait(NO_LIMITS)
+    snapshots: Snapshots = AnyTrait()
+    subshells: Subshells = AnyTrait()
     # No traits: nobody observes these.
     keepkernel_on_exit: bool | None = None
 
@@ -144,7 +149,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     def init_magics(self) -> None:
         """Add the kernel's own magics."""
         super().init_magics()
-        self.register_magics(KernelMagics, ResourceMagics)
+        self.register_magics(KernelMagics, ResourceMagics, RecoveryMagics)
         self.input_transformer_manager.cleanup_transforms.append(show_cell)
 
     @contextmanager

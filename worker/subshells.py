@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ..shared.orders import Orders
     from .allocation import Allocation
     from .channel import Sender
+    from .context import Request
     from .interrupts import Interrupts
     from .loop import Parts
 
@@ -196,7 +197,7 @@ class _SubshellLoop(Loop):
         here.payload = []
         self._after = after
 
-    def _rest(self) -> None:
+    def _rest(self, request: Request) -> None:  # noqa: ARG002 - as the base class says
         self._after()
 
 

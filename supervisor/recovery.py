@@ -1,0 +1,258 @@
+"""Snapshots of the worker, as the supervisor knows them: the newest one, and how it is woken.
+
+Control asks for a woken worker when one has died, and is told once that is there, or will not be.
+Whatever comes over these sockets is believed as far as it goes: it can cost a worker, no more.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import zmq
+
+from ..shared import parking
+from ..shared.parking import Awake, Parked, Unable, Wake
+from . import pipes
+from .recovery_words import Outcome, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .pipes import Ends
+    from .timers import Timers
+    from .zygote import Zygote
+
+log = logging.getLogger(__name__)
+
+PROOF = 3.0
+"""Seconds in which a woken snapshot has to prove that it works."""
+TRIES = 2
+"""Restored workers that die without a cell that succeeds, before a fresh one is started."""
+
+
+class _Snapshot(NamedTuple):
+    parked: Parked
+    end: socket.socket
+
+    def drop(self) -> None:
+        """Let it end."""
+        self.end.close()
+
+
+class Woken(NamedTuple):
+    """A process that has become the worker, and what connects us with it."""
+
+    pid: int
+    ends: Ends
+
+
+class Recovery:
+    """Everything about snapshots that Control needs to know."""
+
+    def __init__(self, zygote: Zygote, poller: zmq.Poller, timers: Timers) -> None:
+        self._zygote = zygote
+        self._poller = poller
+        self._timers = timers
+        self._line: socket.socket | None = None  # of the present worker
+        self._worker = 0  # its process id
+        self._newest: _Snapshot | None = None
+        self._unable: Unable | None = None  # the newest cells are in none, and why
+        self._waking: tuple[_Snapshot, Ends, Callable[[Outcome], None]] | None = None
+        self._woken: Woken | None = None
+        self._failed = 0  # restored workers that died, one after another
+
+    # The present worker.
+
+    def attach(self, pid: int, line: int) -> None:
+        """Listen to a worker that was started."""
+        self._line = socket.socket(fileno=line)
+        self._line.setblocking(False)
+        self._worker = pid
+        self._poller.register(line, zmq.POLLIN)
+
+    def serve(self, ready: dict[object, int]) -> None:
+        """Hear what there is to hear."""
+        if self._line is not None and self._line.fileno() in ready:
+            self._hear()
+        if self._waking is not None and self._waking[0].end.fileno() in ready:
+            self._hear_woken()
+
+    def standing(self) -> Standing | None:
+        """Tell what a crash would leave now; None if nothing is known."""
+        newest = self._newest.parked if self._newest is not None else None
+        if newest is None and self._unable is None:
+            return None
+        why_not = self._unable.why if self._unable is not None else ""
+        if newest is None:
+            return Standing(0, 0, 0.0, (), why_not)
+        return Standing(newest.after, newest.pid, newest.cost, newest.losses, why_not)
+
+    def succeeded(self) -> None:
+        """Note that a cell has succeeded: what was restored works."""
+        self._failed = 0
+
+    def drop(self) -> None:
+        """Let the snapshot end: it is not wanted, or its memory is needed."""
+        if self._newest is not None:
+            self._newest.drop()
+            self._newest = None
+
+    def sacrifice(self) -> None:
+        """Let the snapshot end because the running cell needs its memory."""
+        if self._newest is not None:
+            log.info("the snapshot after cell %s had to go: memory", self._newest.parked.after)
+            self._unable = Unable("its memory was needed by this cell", self._newest.parked.after)
+            self.drop()
+
+    def leave(self) -> None:
+        """Hear the last words of a worker that has died."""
+        if self._line is not None:
+            self._hear()
+        if self._line is not None:
+            self._hang_up()
+
+    # Waking.
+
+    def wake(self, count: int, *, worked: bool, told: Callable[[Outcome], None]) -> None:
+        """Make the newest snapshot the worker; ``told`` hears what came of it, now or later.
+
+        ``count`` is the next execution_count; ``worked`` tells whether the dead worker had done
+        anything well since it was restored, if it was.
+        """
+        self._failed = 0 if worked else self._failed
+        snapshot, self._newest = self._newest, None
+        unable, self._unable = self._unable, None
+        if snapshot is None:
+            told(Outcome(why_not=unable.why if unable is not None else ""))
+            return
+        if self._failed >= TRIES:
+            self._failed = 0
+            snapshot.drop()
+            told(Outcome(why_not=f"The restored interpreter died {TRIES} times running"))
+            return
+        ends = pipes.create(self._zygote.samples)
+        self._waking = snapshot, ends, told
+        self._poller.register(snapshot.end.fileno(), zmq.POLLIN)
+        # Before it can end as the worker: how it ended will be asked for.
+        self._zygote.adopt(snapshot.parked.pid)
+        try:
+            parking.send(snapshot.end, Wake(count, self._zygote.pid), ends.worker)
+        except OSError:
+            self._give_up("its snapshot was gone")
+            return
+        finally:
+            pipes.close_worker_ends(ends)
+        self._failed += 1
+
+        def too_late() -> None:
+            if self._waking is not None and self._waking[0] is snapshot:
+                self._give_up(f"its snapshot did not wake up in {PROOF:g} s")
+
+        self._timers.after(PROOF, too_late)
+
+    def take_woken(self) -> Woken | None:
+        """Give the process that is to be the next worker, once."""
+        woken, self._woken = self._woken, None
+        return woken
+
+    def stop(self) -> None:
+        """Let everything end: the kernel does, or begins anew."""
+        self.drop()
+        if self._woken is not None:
+            self._end(self._woken.pid, self._woken.ends)
+        self._woken = self._unable = None
+        self._failed = 0
+
+    # Helpers.
+
+    def _hear(self) -> None:
+        line = self._line
+        assert line is not None
+        while True:
+            try:
+                message, fds = parking.receive(line, 1)
+            except BlockingIOError:
+                return
+            except (EOFError, OSError):
+                self._hang_up()
+                return
+            match message:
+                case Parked(pid) if len(fds) == 1 and self._is_snapshot(pid):
+                    self.drop()
+                    self._newest = _Snapshot(message, socket.socket(fileno=fds[0]))
+                    self._unable = None
+                case Unable(_, _, final):
+                    self._unable = message
+                    if final:
+                        self.drop()
+                    _close_all(fds)
+                case _:
+                    log.warning("worker %s: no word about snapshots is like this", self._worker)
+                    _close_all(fds)
+
+    def _is_snapshot(self, pid: int) -> bool:
+        """Tell whether a process can be the worker's snapshot: its child, or an orphan of it."""
+        try:
+            text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+            parent = int(text.rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return False
+        return parent in (self._worker, self._zygote.pid)
+
+    def _hang_up(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            self._poller.unregister(line.fileno())
+            line.close()
+
+    def _hear_woken(self) -> None:
+        assert self._waking is not None
+        snapshot, ends, told = self._waking
+        try:
+            message, fds = parking.receive(snapshot.end, 1)
+        except (EOFError, OSError):
+            self._give_up("its snapshot died while it woke up")
+            return
+        _close_all(fds)
+        if not isinstance(message, Awake):
+            self._give_up("its snapshot said something that cannot be")
+        elif message.why_not:
+            self._give_up(f"its snapshot could not go on ({message.why_not})")
+        else:
+            self._end_waking()
+            self._woken = Woken(snapshot.parked.pid, ends)
+            told(Outcome(True, snapshot.parked.after, message.losses))
+
+    def _give_up(self, why: str) -> None:
+        assert self._waking is not None
+        snapshot, ends, told = self._waking
+        self._end_waking()
+        log.warning("nothing was restored: %s", why)
+        self._end(snapshot.parked.pid, ends)
+        told(Outcome(why_not=why))
+
+    def _end(self, pid: int, ends: Ends) -> None:
+        """End a process that was to be the worker."""
+        _close_all([*ends[:-1]])
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        self._zygote.reap(pid)
+
+    def _end_waking(self) -> None:
+        assert self._waking is not None
+        snapshot = self._waking[0]
+        self._waking = None
+        self._poller.unregister(snapshot.end.fileno())
+        snapshot.end.close()
+
+
+def _close_all(fds: list[int]) -> None:
+    for fd in set(fds):
+        with suppress(OSError):
+            os.close(fd)
