@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sys
 
 import psutil
 import pytest
@@ -335,6 +336,21 @@ class TestOrder:
         gate.open()
         frontend.recv_idle(main)
         frontend.recv_reply(main)
+
+    def test_big_buffers_of_the_main_shell_pass_when_one_was_deleted(self, frontend):
+        """G9: what hands buffers over to the main shell is nobody else's to close."""
+        delete(frontend, create(frontend))
+        code = (
+            "from comm import create_comm\nc = create_comm(target_name='t', comm_id='big')\n"
+            "c.on_msg(lambda m: print(sum(map(len, m['buffers']))))"
+        )
+        frontend.run(code)
+        content, buffers = {"comm_id": "big", "data": {}}, [b"y" * 5_000_000] * 2
+        parent = frontend.send("shell", "comm_msg", content, buffers=buffers)
+        frontend.recv_busy(parent)
+        frontend.recv_stream("stdout", "10000000\n", parent)
+        frontend.recv_idle(parent)
+        frontend.run("c.close()")
 
 
 class TestCells:
@@ -735,3 +751,26 @@ class TestLibraries:
         frontend.recv_idle(main)
         frontend.recv_reply(main)
         frontend.run("plt.close('all'); ipywidgets.Widget.close_all()")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="snapshots need Linux")
+def test_with_snapshots(launch):
+    """G42: none is made while a subshell has a thread; a restored interpreter begins new ones."""
+    frontend = launch(options=["--recover=on"])
+    frontend.run("x = 1")
+    subshell = create(frontend)
+    assert run(frontend, subshell, "x") == [("result", "1")]
+    frontend.run("x = 2")
+    ((_, text),) = frontend.run("%recovery")
+    assert "a subshell (JupyterLab has one for widgets) is a thread of its own" in text
+    delete(frontend, subshell)
+    frontend.run("x = 3")
+    subshell = create(frontend)
+    parent = execute(frontend, subshell, "import os; os.kill(os.getpid(), 9)")
+    frontend.recv_begin(parent)
+    frontend.recv_crash(parent, "KernelKilled")
+    assert listed(frontend) == [subshell]
+    ((_, seen),) = run(frontend, subshell, "x")
+    assert frontend.run("x") == [("result", seen)]
+    delete(frontend, subshell)
+    assert worker_threads(frontend) == 1

@@ -21,6 +21,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ..shared.handover import Handover, HandoverError
 from ..shared.orders import INTERRUPT, OPEN
 from ..shared.records import Kind
 from ..shared.signals import LOOK_SIGNAL
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from ..shared.handover import Handover
+    from ..shared.handover import Handed
     from ..shared.orders import Orders
     from .allocation import Allocation
     from .channel import Sender
@@ -54,13 +55,11 @@ class Subshells:
         self,
         orders: Orders,
         interrupts: Interrupts,
-        handover: Handover,
         sender: Sender,
         allocation: Allocation,
     ) -> None:
         self._orders = orders
         self._interrupts = interrupts
-        self._handover = handover
         self._sender = sender
         self._allocation = allocation
         self._beginning: list[_thread.LockType] = []  # released once a thread has begun
@@ -162,7 +161,7 @@ class Subshells:
             return
         asyncio.set_event_loop(loop)
         strikes = Strikes(loop, self._interrupts.remembered, self._meant)
-        receiver = Receiver(requests, self._handover, strikes)
+        receiver = Receiver(requests, _NoHandover(), strikes)
         self._all[me] = receiver
         self._strikes.add(strikes)
         try:
@@ -176,6 +175,17 @@ class Subshells:
             self._ending.append(me)
             if not self._parts.shell.exit_now:  # else all of it ends, and the next one goes on
                 self._sender.send(Kind.SUBSHELL_ENDED, number)
+
+
+class _NoHandover(Handover):
+    """Requests of subshells hold their buffers: the socket for big ones is the main shell's."""
+
+    def __init__(self) -> None:
+        self._fd = -1
+
+    def take(self, handed: Handed) -> memoryview:
+        """Refuse. Raises HandoverError."""
+        raise HandoverError(f"a buffer of {handed.size} bytes is not in its record")
 
 
 class _SubshellLoop(Loop):
