@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from ...shared.parking import PROCESS_NAME, Awake, Donate, Wake, receive, send
+from ...shared.signals import LOOK_SIGNAL
 from ..options import Descriptors
 from ..process import die_with_parent, rename, volunteer
 from . import canary, descriptors, locks, processes, remedies, sharing
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 SIGNALS = frozenset({
     signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,
-    signal.SIGCHLD,
+    signal.SIGCHLD, LOOK_SIGNAL,
 })  # fmt: skip
 """Blocked from before the fork until a snapshot is awake."""
 
