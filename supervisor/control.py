@@ -207,6 +207,8 @@ class Control:
                 self._bury()
             case Do.WAKE:
                 self._wake()
+            case Do.CANCEL:
+                self._recovery.cancel()
             case Do.TELL:
                 self._to_shell.put(events.TakeStock(self._life.generation))
             case Do.RESTART:
@@ -225,9 +227,9 @@ class Control:
 
     def _spawn(self) -> None:
         generation = self._life.generation
-        if (woken := self._recovery.take_woken()) is not None:
-            pidfd = os.pidfd_open(woken.pid)
-            self._begin(pipes.attach(woken.ends, generation, woken.pid, pidfd), woken.ends)
+        if (ready := self._recovery.take_successor()) is not None:
+            pidfd = os.pidfd_open(ready.pid)
+            self._begin(pipes.attach(ready.ends, generation, ready.pid, pidfd), ready.ends)
         else:
             self._zygote.start(generation)
 
@@ -359,6 +361,8 @@ class Control:
 
         The main shell's; those of subshells if it has none; or that of the subshell that is named.
         """
+        if self._recovery.interrupt():
+            return
         number = self._process.running() if self._process is not None else 0
         if subshell is not None and self._policy.subshells:
             self._to_shell.put(events.Interrupt(subshell))

@@ -65,7 +65,6 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     os.close(descriptors.ledger)
     allocation = Allocation(options.limits.memory)
     meter = Meter(ledger) if options.measure else None
-    samples = Reader(descriptors.samples)
     current = Current()
     current.begin(NOBODY)
     current.follow_threads()
@@ -79,7 +78,7 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     here.receiver = receiver
     app = IPKernelApp.instance()
     shell = app.build(options.ipython, publisher, interrupts)
-    shell.allocation, shell.meter, shell.samples = allocation, meter, samples
+    shell.allocation, shell.meter, shell.samples = allocation, meter, Reader(descriptors.samples)
     shell.limits = options.limits
     attachment = Attachment(
         descriptors, ledger, spool, (given, taken), sender, receiver, interrupts, meter
@@ -94,6 +93,7 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     )
     masquerade.install(ZMQInteractiveShell)
     app.run_startup()
+    snapshots.inherit()
     handlers = Handlers(shell).handlers()
     handlers["debug_request"] = Debugging(shell).handle
     parts = Parts(sender, current, shell, handlers, comms.handlers())
