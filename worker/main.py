@@ -69,7 +69,6 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     os.close(descriptors.ledger)
     allocation = Allocation(options.limits.memory)
     meter = Meter(ledger) if options.measure else None
-    samples = Reader(descriptors.samples)
     current = Current()
     current.begin(NOBODY)
     current.follow_threads()
@@ -83,7 +82,7 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     here.receiver = receiver
     app = IPKernelApp.instance()
     shell = app.build(options.ipython, publisher, interrupts)
-    shell.allocation, shell.meter, shell.samples = allocation, meter, samples
+    shell.allocation, shell.meter, shell.samples = allocation, meter, Reader(descriptors.samples)
     shell.limits = options.limits
     attachment = Attachment(
         descriptors, ledger, spool, (given, taken), sender, receiver, interrupts, meter
