@@ -103,6 +103,12 @@ class Family:
             sum(use.parked for use in uses),
         )
 
+    def add(self, pid: int) -> None:
+        """Count a process as a member, without a walk through all processes."""
+        if pid not in self._members:
+            with suppress(self._psutil.Error):
+                self._members[pid] = _Member(self._psutil.Process(pid))
+
     def lift_limit(self) -> None:
         """Let children have the memory that the family has: the limit is for all of it together.
 

@@ -112,7 +112,7 @@ class IOPub:
     def run(self) -> None:
         """Publish until told to close."""
         self._perform(self._transcript.starting())
-        while not self._closing:
+        while not self._closing or self._said:
             ready = dict(self._poller.poll(self._wait()))
             if self._socket in ready:
                 self._welcome()
@@ -137,7 +137,7 @@ class IOPub:
     def _step(self, ready: dict[object, int]) -> None:
         pipes = self._pipes
         # What was printed before the debugger said something can be read by now.
-        said, self._said = self._said, []
+        said = len(self._said)
         if pipes is None:
             self._repeat(said)
             self._drain_inbox()
@@ -328,7 +328,9 @@ class IOPub:
                 case events.Close():
                     self._closing = True
 
-    def _repeat(self, said: Iterable[events.DebugEvent | events.Answer]) -> None:
+    def _repeat(self, count: int) -> None:
+        """Publish so much of what the debugger said, which until then holds up its answers."""
+        said, self._said = self._said[:count], self._said[count:]
         for event in said:
             if isinstance(event, events.DebugEvent):
                 self._perform(self._transcript.debug_event(event))

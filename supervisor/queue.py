@@ -20,9 +20,9 @@ class Turn(Enum):
 
 
 class _Waiting:
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, *, aborted: bool = False) -> None:
         self.request = request
-        self.aborted = False
+        self.aborted = aborted
 
 
 class Queue:
@@ -51,9 +51,9 @@ class Queue:
             for waiting in self._waiting
         )
 
-    def arrive(self, request: Request) -> None:
-        """Append a request."""
-        self._waiting.append(_Waiting(request))
+    def arrive(self, request: Request, *, aborted: bool = False) -> None:
+        """Append a request, or one that is aborted because of a failure before it."""
+        self._waiting.append(_Waiting(request, aborted=aborted))
 
     def put_back(self, request: Request) -> None:
         """Take back a request that the worker never began: it is next."""

@@ -24,6 +24,7 @@ from .errors import MalformedMessageError
 from .events import FOR_THE_WORKER, Request
 from .kernel_info import kernel_info
 from .queue import Queue, Turn
+from .unaware import Unaware
 from .wire import Message, dumps, parse
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Shell:
         self._last: deque[events.Finish] = deque()  # to be done once nothing is left to refuse
         self._numbers = count(1)
         self._queue = Queue()
+        self._unaware = Unaware()
         self._worker: Worker | None = None
         self._outgoing: deque[memoryview] = deque()
         self._prompt: tuple[bytes, str] | None = None  # the worker's name for it, and our msg_id
@@ -170,7 +172,8 @@ class Shell:
 
     def _reply(self, reply: events.Reply) -> None:
         if reply.abort:
-            # What has arrived until now is aborted. Whoever sends after reading this reply is not.
+            # What has arrived until now is aborted, and what is on its way, as far as one can tell.
+            # Whoever sends after reading this reply is not.
             self._receive(ALL)
         current = self._queue.current
         if current is not None and current.number == reply.request.number:
@@ -182,6 +185,7 @@ class Shell:
             self._to_control.put(reply)
             return
         frames = self._builder.reply(reply)  # dated before the next request begins
+        self._unaware.answered(reply.request.message, time.monotonic(), failed=reply.abort)
         if reply.request.channel == "control":
             self._to_control.put(events.Outgoing(frames))
         else:
@@ -215,10 +219,11 @@ class Shell:
     def _arrive(self, message: Message) -> None:
         request = Request(next(self._numbers), message, "shell")
         msg_type = message.msg_type
+        aborted = self._unaware.arrive(message, time.monotonic())
         if msg_type in FOR_THE_WORKER:
             if msg_type == "comm_close":
                 self._note_close(message)
-            self._queue.arrive(request)
+            self._queue.arrive(request, aborted=aborted)
         elif msg_type == "kernel_info_request":
             self._answer(request, "kernel_info_reply", kernel_info())
         elif msg_type == "comm_info_request":

@@ -47,6 +47,8 @@ class Message(NamedTuple):
     buffers: tuple[bytes, ...]
     msg_id: str
     msg_type: str
+    session: str = ""  # the client's; '' if it has none
+    date: str = ""  # when the client made it, by its own clock and in its own words
 
     def parsed_content(self) -> dict[str, Any]:
         """Read the content. Raises MalformedMessageError; what is for the worker is read there."""
@@ -121,9 +123,12 @@ def parse(frames: Sequence[bytes], signer: Signer) -> Message:
     msg_id, msg_type = fields.get("msg_id"), fields.get("msg_type")
     if not isinstance(msg_id, str) or not isinstance(msg_type, str):
         raise MalformedMessageError("its header lacks msg_id or msg_type, or they are no strings")
+    session, date = (
+        value if isinstance(value := fields.get(name), str) else "" for name in ("session", "date")
+    )
     return Message(
         tuple(frames[:at]), header, parent_header, metadata, content,
-        tuple(frames[at + 6 :]), msg_id, msg_type,
+        tuple(frames[at + 6 :]), msg_id, msg_type, session, date,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -46,6 +47,13 @@ DEATHS = {
 @pytest.fixture(autouse=True)
 def _setup(frontend):
     assert frontend.run(SETUP) == []
+
+
+def dated(frontend, code, date=None):
+    """Send a cell that says when it was made, as real clients do."""
+    header = {"date": (date or datetime.now(UTC)).isoformat(), "session": "with a clock"}
+    content = {"code": code, "silent": False, "allow_stdin": False}
+    return frontend.send("shell", "execute_request", content, header=header)
 
 
 class TestLastWords:
@@ -411,6 +419,37 @@ class TestQueue:
             frontend.recv_error(parent, "KernelExited")
             frontend.recv_idle(parent)
             assert frontend.finish(after) == [("stdout", f"{i}\n")]
+
+    def test_neither_is_one_of_a_client_that_has_a_clock(self, frontend):
+        """G21: its dates say that it knew, 20 times of 20."""
+        for i in range(20):
+            parent = dated(frontend, "import os; os._exit(3)")
+            frontend.recv("shell", "execute_reply", parent)
+            after = dated(frontend, f"print({i})")
+            frontend.recv_begin(parent)
+            frontend.recv_error(parent, "KernelExited")
+            frontend.recv_idle(parent)
+            assert frontend.finish(after) == [("stdout", f"{i}\n")]
+
+    @pytest.mark.parametrize(
+        ("code", "ename"),
+        [("import os; os._exit(3)", "KernelExited"), ("1 / 0", "ZeroDivisionError")],
+    )
+    def test_what_was_sent_before_the_reply_and_comes_after_it_is_aborted(
+        self, frontend, code, ename
+    ):
+        """G11, G21: its date says that its client could not know; the next one runs."""
+        frontend.finish(dated(frontend, ""))
+        parent, then = dated(frontend, code), datetime.now(UTC)
+        frontend.recv_begin(parent)
+        frontend.recv_error(parent, ename)
+        frontend.recv_idle(parent)
+        frontend.recv_reply(parent, "error")
+        late = [dated(frontend, "never", then) for _ in range(3)]
+        after = dated(frontend, "1")
+        for each in late:
+            frontend.recv_aborted(each)
+        assert frontend.finish(after) == [("result", "1")]
 
     def test_what_is_sent_after_the_idle_of_a_crashed_comm_message_runs(self, frontend):
         """G21: a comm message has no reply; its idle is the end that a client can see."""

@@ -107,6 +107,16 @@ class TestAFailure:
         queue.arrive(request(3))
         assert turns(queue) == ["abort 2", "send 3"]
 
+    def test_aborts_a_cell_that_was_on_its_way(self):
+        """G11, G21: it waits its turn, and is not counted among those that will run."""
+        queue = queue_of(CELL)
+        turns(queue)
+        queue.arrive(request(2), aborted=True)
+        queue.arrive(request(3))
+        assert queue.executions() == 1
+        over(queue, 1, abort=False)
+        assert turns(queue) == ["abort 2", "send 3"]
+
     def test_without_stop_on_error_aborts_nothing(self):
         """G11: the failed cell's reply says whether the rest is to be stopped."""
         queue = queue_of(CELL, CELL)

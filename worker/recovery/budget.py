@@ -1,8 +1,9 @@
 """When a snapshot is worth its price. Pure.
 
 A snapshot costs the time of a fork, which the user waits for unless nobody is waiting, and makes
-the next writes to old memory slower. Between cells that a person runs there is time enough. In a
-queue of cells (Run All, a batch) each one has to have earned it first.
+the next writes to old memory slower (its tax). Between cells that a person runs there is time
+enough for the first; in a queue of cells (Run All, a batch) they have to have earned it. The second
+has to be small beside the time that the cells take themselves.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ IDLE = 0.05
 PART = 0.02
 """The part of a cell's time that may be spent on it in a queue."""
 FREE = 0.005
-"""Seconds that are no matter, once a second."""
+"""Seconds of tax that are no matter."""
 _FIRST_COST = 0.01  # seconds that the first one is taken to cost
-_FAULT = 2.5e-6  # seconds that it takes to copy a page on writing
 _PATIENCE = 10.0  # times its cost: how long nobody has to have asked for anything
 _SPARE_PART, _SPARE = 0.1, 1 << 30  # of the memory of the machine, and bytes
 
@@ -54,14 +54,15 @@ class Budget:
         """Seconds without a request after which one is made."""
         return IDLE if self.mode == ON else max(IDLE, _PATIENCE * self.cost)
 
-    def is_due_in_queue(self, faults: int) -> bool:
-        """Tell whether to make one although the next cell waits.
-
-        ``faults`` are the pages that had to be copied since the last one, at most.
-        """
+    def is_earned(self, tax: float) -> bool:
+        """Tell whether to make one although the next cell waits; ``tax`` is the last one's."""
         if not self.wanted:
             return False
-        return self.mode == ON or self.cost + faults * _FAULT <= PART * self._worked
+        return self.mode == ON or self.cost + tax <= PART * self._worked
+
+    def is_fair(self, tax: float) -> bool:
+        """Tell whether to make one now that nobody waits."""
+        return self.mode == ON or tax <= max(FREE, PART * self._worked)
 
     def took(self, seconds: float) -> None:
         """Note that one was made."""

@@ -7,6 +7,8 @@ snapshot parks, each descriptor gets something of its own under the same number:
 - a file is opened again through /proc, at the same place;
 - a socket, a pipe: a socket whose other end is closed. Whoever writes gets BrokenPipeError, whoever
   reads gets the end; both sides of the user's program know how to deal with that;
+- a pipe that this process has both ends of, and no child has: a new one with the same contents.
+  Libraries wake their threads with such, and libuv makes a lock of one and aborts if it breaks;
 - an epoll or an eventfd: a new one with the same contents.
 """
 
@@ -20,6 +22,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from . import pipes
 
 _NOT_AGAIN = os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_NOFOLLOW
 _GRAPHICS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/")
@@ -90,17 +94,20 @@ def part(
     kept = ours | {fd for pair in pairs for fd in pair}
     for pair in pairs:
         _renew_pair(*pair)
+    kept |= pipes.renew({fd: _target(fd) for fd in _numbers() if fd not in kept | set(before)})
     for fd in _numbers():
         if fd in kept:
             continue
         try:
             status = os.fstat(fd)
             mode = status.st_mode
-            if before.get(fd) == (status.st_dev, status.st_ino) and not stat.S_ISREG(mode):
-                continue
+            is_known = before.get(fd) == (status.st_dev, status.st_ino)
             if stat.S_ISREG(mode):
-                if (file := _reopen(fd)) is not None:
+                file = _reopen(fd)
+                if file is not None and not is_known:
                     files.append(file)
+            elif is_known:
+                continue
             elif stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode):
                 connections += 1
                 _silence(fd)
@@ -124,13 +131,6 @@ def changed(files: tuple[File, ...]) -> list[str]:
             if (status.st_size, status.st_mtime_ns) != (file.size, file.changed):
                 paths.append(file.path)
     return paths
-
-
-def put(fd: int, place: int) -> None:
-    """Put a descriptor in the place of another, which keeps whether programs inherit it."""
-    inheritable = os.get_inheritable(place)
-    os.dup2(fd, place, inheritable)
-    os.close(fd)
 
 
 def _numbers() -> list[int]:
@@ -167,9 +167,11 @@ def _reopen(fd: int) -> File | None:
         return None
     position = os.lseek(fd, 0, os.SEEK_CUR)
     path = _target(fd)
+    if flags & os.O_TMPFILE == os.O_TMPFILE:  # two bits, of which one means a folder
+        flags &= ~os.O_TMPFILE
     again = os.open(f"/proc/self/fd/{fd}", flags & ~_NOT_AGAIN)
     os.lseek(again, position, os.SEEK_SET)
-    put(again, fd)
+    pipes.put(again, fd)
     if flags & os.O_ACCMODE == os.O_RDONLY:
         return None
     status = os.fstat(fd)
@@ -180,21 +182,21 @@ def _silence(fd: int) -> None:
     ours, theirs = socket.socketpair()
     theirs.close()
     os.set_blocking(ours.fileno(), os.get_blocking(fd))
-    put(ours.detach(), fd)
+    pipes.put(ours.detach(), fd)
 
 
 def _renew_pair(one: int, other: int) -> None:
     a, b = socket.socketpair()
     for end, fd in ((a, one), (b, other)):
         os.set_blocking(end.fileno(), os.get_blocking(fd))
-        put(end.detach(), fd)
+        pipes.put(end.detach(), fd)
 
 
 def _renew_eventfd(fd: int) -> None:
     count = int(_info(fd).get("eventfd-count", "0"), 16)
     new = os.eventfd(count, os.EFD_CLOEXEC)
     os.set_blocking(new, os.get_blocking(fd))
-    put(new, fd)
+    pipes.put(new, fd)
 
 
 def _renew_epoll(fd: int) -> None:
@@ -207,5 +209,5 @@ def _renew_epoll(fd: int) -> None:
             fields = dict(zip(words[::2], words[1::2], strict=False))
             with suppress(OSError):  # it was closed meanwhile
                 new.register(int(fields["tfd"]), int(fields["events"], 16))
-    put(os.dup(new.fileno()), fd)
+    pipes.put(os.dup(new.fileno()), fd)
     new.close()

@@ -57,19 +57,23 @@ def take_again(locks: tuple[Lock, ...]) -> list[str]:
     return lost
 
 
+def parse(fdinfo: str) -> list[tuple[str, bool, int, int]]:
+    """Read the locks on a descriptor, as (kind, exclusive, start, length); 0 for up to the end."""
+    found = []
+    for line in fdinfo.splitlines():
+        name, _, value = line.partition(":")
+        if name == "lock":
+            # 1: POSIX  ADVISORY  WRITE 1234 00:2b:9 0 EOF
+            _, kind, _, access, _, _, start, end = value.split()
+            length = _ALL if end == "EOF" else int(end) - int(start) + 1
+            found.append((kind, access == "WRITE", int(start), length))
+    return found
+
+
 def _locks(fd: int) -> list[Lock]:
     text = Path(f"/proc/self/fdinfo/{fd}").read_text(encoding="utf-8")
-    found = []
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        if name != "lock":
-            continue
-        # 1: POSIX  ADVISORY  WRITE 1234 00:2b:9 0 EOF
-        _, kind, _, access, _, _, start, end = value.split()
-        length = _ALL if end == "EOF" else int(end) - int(start) + 1
-        path = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - may be no path
-        found.append(Lock(fd, path, kind, access == "WRITE", int(start), length, _state(path)))
-    return found
+    path = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - may be no path
+    return [Lock(fd, path, *lock, _state(path)) for lock in parse(text)]
 
 
 def _state(path: str) -> tuple[tuple[int, int], ...]:

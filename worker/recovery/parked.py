@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from ...shared.parking import PROCESS_NAME, Awake, Wake, receive, send
+from ...shared.parking import PROCESS_NAME, Awake, Donate, Wake, receive, send
 from ..options import Descriptors
 from ..process import die_with_parent, rename, volunteer
-from . import canary, descriptors, locks, remedies
+from . import canary, descriptors, locks, processes, remedies, sharing
+from .processes import Past
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..attachment import Attachment
+    from ..shell import ZMQInteractiveShell
     from .descriptors import Parted
     from .locks import Lock
+    from .tally import Tally
 
 SIGNALS = frozenset({
     signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,
@@ -36,6 +38,8 @@ SIGNALS = frozenset({
 
 _OOM_SCORE = 200
 """Of 1000: less than the worker's, so that the system takes the worker first."""
+_MANY_NAMES = 3
+_NOT_TOLD = ("/memfd:bulkhead-", "/dev/shm/sem.")  # noqa: S108 - names to be compared with
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 
@@ -48,6 +52,7 @@ class Before(NamedTuple):
     locks: tuple[Lock, ...]
     threads: tuple[str, ...]
     """Names of threads that were there."""
+    past: Past
 
 
 def note(threads: tuple[str, ...]) -> Before:
@@ -57,6 +62,7 @@ def note(threads: tuple[str, ...]) -> Before:
         tuple(map(signal.getitimer, _TIMERS)),
         locks.held(descriptors.regular_files()),
         threads,
+        Past(os.getpid(), os.getpgrp(), processes.zombies()),
     )
 
 
@@ -71,12 +77,14 @@ class Snapshot:
         loop: asyncio.AbstractEventLoop,
         set_count: Callable[[int], None],
         known: dict[int, tuple[int, int]],
+        shell: ZMQInteractiveShell,
     ) -> None:
         self._end = end
         self._before = before
         self._attachment = attachment
         self._loop = loop
         self._set_count = set_count
+        self._shell = shell
         self._known = known
         self._parted = descriptors.Parted()
         self._name = b""
@@ -93,6 +101,8 @@ class Snapshot:
             if refused:
                 os._exit(0)
             message, fds = receive(self._end, len(Descriptors._fields))
+            if isinstance(message, Donate):
+                self._donate(message)
             if not isinstance(message, Wake) or len(fds) != len(Descriptors._fields):
                 os._exit(1)
             self._wake(message, Descriptors(*fds))
@@ -101,6 +111,9 @@ class Snapshot:
         except BaseException as error:  # noqa: BLE001 - half a worker must not go on
             with suppress(BaseException):
                 send(self._end, Awake(f"{type(error).__name__}: {error}", ()))
+                message, _ = receive(self._end, 1)
+                if isinstance(message, Donate):
+                    self._donate(message)
             os._exit(1)
 
     def _settle(self, say: int) -> str:
@@ -114,24 +127,28 @@ class Snapshot:
         self._parted = descriptors.part(ours, (pair,), self._known)
         return self._parted.refused
 
+    def _donate(self, order: Donate) -> NoReturn:
+        from .donor import Donor  # noqa: PLC0415 - few snapshots ever do this
+
+        Donor(self._end, self._shell).serve(order)
+
     def _wake(self, wake: Wake, fresh: Descriptors) -> None:
         die_with_parent(wake.parent)
         volunteer()
         rename(self._name)
-        for fd in fresh:
-            os.set_inheritable(fd, False)
         self._attachment.attach(fresh)
         unlocked = locks.take_again(self._before.locks)
         written = descriptors.changed(self._parted.files)
-        _forget_helpers()
-        counts = remedies.put_right(self._loop)
+        sharing.forget_helpers()
+        tally = remedies.put_right(self._loop, self._before.past, self._before.threads)
         canary.check()
         for timer, (seconds, interval) in zip(_TIMERS, self._before.timers, strict=True):
             signal.setitimer(timer, seconds, interval)
         while signal.sigtimedwait(SIGNALS, 0) is not None:
             pass  # sent while this was parked, and meant for nobody
         self._set_count(wake.next_count)
-        told = losses(self._parted, self._before.threads, counts, unlocked, written)
+        shared = shared_memory(Path("/proc/self/maps").read_text(encoding="utf-8"))
+        told = losses(self._parted, self._before.threads, tally, unlocked, written, shared)
         send(self._end, Awake("", tuple(told)))
         self._end.close()
 
@@ -139,48 +156,50 @@ class Snapshot:
 def losses(
     parted: Parted,
     threads: tuple[str, ...],
-    counts: dict[str, int],
+    tally: Tally,
     unlocked: list[str],
     written: list[str],
+    shared: list[str],
 ) -> list[str]:
     """Tell in words what has not come back."""
     told = []
-    if threads:
-        told.append(f"Threads that are gone: {', '.join(sorted(threads))}.")
-    if parted.connections:
-        one = parted.connections == 1
+    if missed := tally.missed(threads):
+        told.append(f"Threads that are gone: {', '.join(missed)}.")
+    closed = parted.connections - tally.renewed
+    if closed > 0:
+        one = closed == 1
         told.append(
-            f"{parted.connections} connection{'' if one else 's'} (sockets, pipes) that "
+            f"{closed} connection{'' if one else 's'} (sockets, pipes) that "
             f"{'is' if one else 'are'} closed now."
         )
-    for name, number in sorted(counts.items()):
-        if name.startswith(("child", "process pool")):
-            told.append(f"{number} {name}{'' if number == 1 else 's'} that ended with it.")
+    if ended := tally.ended():
+        told.append(f"{' and '.join(ended)} that ended with it.")
+    told += [f"Child process {pid}, which goes on by itself." for pid in tally.alone]
     told += [f"{path} was locked, and can only be read now." for path in unlocked]
-    told += [f"{path} was written to since, and that stays." for path in written]
-    if _shares_memory():
-        told.append("Memory that is shared with other processes was not turned back.")
+    told += [
+        f"{path} was written to since, and that stays." for path in written if path not in unlocked
+    ]
+    if shared:
+        names = ", ".join(shared[:_MANY_NAMES]) + (", ..." if len(shared) > _MANY_NAMES else "")
+        told.append(f"Shared memory ({names}) was not turned back.")
     return told
 
 
-def _shares_memory() -> bool:
-    """Tell whether the user's code shares memory that can be written to."""
-    with suppress(OSError):
-        for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
-            fields = line.split(maxsplit=5)
-            if fields[1].startswith("rw") and fields[1].endswith("s"):
-                name = fields[5] if len(fields) > 5 else ""  # noqa: PLR2004
-                if not name.startswith("/memfd:bulkhead-"):
-                    return True
-    return False
+def shared_memory(maps: str) -> list[str]:
+    """Name what is shared with other processes and can be written to, from /proc/self/maps.
 
-
-def _forget_helpers() -> None:
-    """Let multiprocessing start its helpers anew: they were the dead worker's."""
-    for name in ("multiprocessing", "multiprocess"):
-        if (tracker := sys.modules.get(f"{name}.resource_tracker")) is not None:
-            vars(tracker._resource_tracker).update(_fd=None, _pid=None)  # noqa: SLF001
-        if (server := sys.modules.get(f"{name}.forkserver")) is not None:
-            vars(server._forkserver).update(  # noqa: SLF001 - as above
-                _forkserver_address=None, _forkserver_alive_fd=None, _forkserver_pid=None
-            )
+    Without our own, the semaphores of multiprocessing, which are put right, and the index of a
+    database's write-ahead log, which it reads anew each time.
+    """
+    names: list[str] = []
+    for line in maps.splitlines():
+        fields = line.split(maxsplit=5)
+        if not (fields[1].startswith("rw") and fields[1].endswith("s")):
+            continue
+        name = fields[5] if len(fields) > 5 else ""  # noqa: PLR2004
+        if name.startswith(_NOT_TOLD) or name.endswith("-shm"):
+            continue
+        name = "not a file's" if name.startswith("/dev/zero") else name or "not a file's"
+        if name not in names:
+            names.append(name)
+    return names

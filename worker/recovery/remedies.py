@@ -1,12 +1,11 @@
 """What is put right among a woken snapshot's objects: those that wait for threads that are gone.
 
-One pass over all objects. Their type is looked at, and nothing else: ``isinstance`` asks an
+One pass over all objects. Their types are looked at, and nothing else: ``isinstance`` asks an
 object's ``__class__``, and runs the user's code for those that make one up.
 """
 
 from __future__ import annotations
 
-import asyncio.selector_events
 import gc
 import socket
 import sys
@@ -14,115 +13,121 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from . import processes, sharing
+from .tally import Tally
+
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
-_KILLED = -9
-_GONE = "the interpreter died and was restored; the processes of this pool did not survive that"
+    from .processes import Past
+
+    _Remedy = Callable[[Any, Tally], None]
+
+_GONE = "the interpreter died and was restored; the thread that ran this did not survive that"
+_mro = type.__dict__["__mro__"].__get__  # what a metaclass cannot make up
+_WATCHERS = ("asyncio-waitpid-", "waitpid-")
+"""How asyncio names threads that wait for a child. What they wait for is put right."""
 
 
-class Counts(dict[str, int]):
-    """How many of what kind were put right, by a name that a user knows."""
+def put_right(ours: asyncio.AbstractEventLoop, past: Past, threads: tuple[str, ...]) -> Tally:
+    """Put right what there is; ``ours`` is the event loop that is right already.
 
-    def add(self, name: str) -> None:
-        """Count one more."""
-        self[name] = self.get(name, 0) + 1
-
-
-def put_right(ours: asyncio.AbstractEventLoop) -> Counts:
-    """Put right what there is; ``ours`` is the event loop that is right already."""
-    remedies = _remedies(ours)
-    counts = Counts()
+    ``threads`` are the names of those that are gone.
+    """
+    tally = Tally()
+    tally.back(*(name for name in threads if name.startswith(_WATCHERS)))
+    _imports()
+    remedies = _remedies(ours, past)
+    known: dict[int, _Remedy | None] = {}  # by the id of a type: its hash may be the user's code
     for thing in gc.get_objects():
-        remedy = remedies.get(type(thing))
+        kind = type(thing)
+        if id(kind) not in known:
+            known[id(kind)] = next(
+                (remedies[b] for b in map(id, _mro(kind)) if b in remedies), None
+            )
+        remedy = known[id(kind)]
         if remedy is not None:
             with suppress(Exception):  # an object that was half made when the snapshot was
-                remedy(thing, counts)
-    return counts
+                remedy(thing, tally)
+    _tqdm(tally)
+    return tally
 
 
-def _remedies(ours: asyncio.AbstractEventLoop) -> dict[type, Callable[[Any, Counts], None]]:
-    """Give what is done about each type, of the libraries that are loaded."""
+def _remedies(ours: asyncio.AbstractEventLoop, past: Past) -> dict[int, _Remedy]:
+    """Give what is done about each type, by its id, of the libraries that are loaded."""
 
-    def renew_loop(loop: Any, counts: Counts) -> None:
+    def renew_loop(loop: Any, tally: Tally) -> None:
         if loop is not ours:
-            _loop(loop, counts)
+            _loop(loop, tally)
 
-    found: dict[type, Callable[[Any, Counts], None]] = {
-        threading.Condition: _condition,
-        asyncio.SelectorEventLoop: renew_loop,
-    }
+    found: dict[int, _Remedy] = {}
     for module, name, remedy in (
+        ("threading", "Condition", _condition),
+        ("asyncio.selector_events", "BaseSelectorEventLoop", renew_loop),
         ("concurrent.futures.thread", "ThreadPoolExecutor", _thread_pool),
-        ("concurrent.futures.process", "ProcessPoolExecutor", _process_pool),
-        ("subprocess", "Popen", _popen),
-        ("multiprocessing.pool", "Pool", _pool),
-        ("multiprocessing.pool", "ThreadPool", _pool),
-        ("multiprocess.pool", "Pool", _pool),
-        ("multiprocess.pool", "ThreadPool", _pool),
-        ("multiprocessing.context", "ForkProcess", _process),
-        ("multiprocessing.context", "SpawnProcess", _process),
-        ("multiprocessing.context", "ForkServerProcess", _process),
+        ("concurrent.futures.thread", "_WorkItem", _work_item),
         ("logging.handlers", "QueueListener", _listener),
+        *processes.remedies(past),
+        *sharing.remedies(),
     ):
         kind = getattr(sys.modules.get(module), name, None)
         if isinstance(kind, type):
-            found[kind] = remedy
+            found[id(kind)] = remedy
     return found
 
 
-def _condition(condition: Any, _: Counts) -> None:
+def _imports() -> None:
+    """Let modules be imported that a thread that is gone was importing."""
+    locks = getattr(sys.modules["importlib._bootstrap"], "_module_locks", {})
+    for name, reference in list(locks.items()):
+        lock = reference()
+        if lock is not None and lock.owner is not None:
+            locks.pop(name, None)
+            spec = getattr(sys.modules.get(name), "__spec__", None)
+            if getattr(spec, "_initializing", False):
+                del sys.modules[name]
+
+
+def _condition(condition: Any, _: Tally) -> None:
     """Forget who waits: a wake-up that goes to a thread that is gone is lost for the others."""
     condition._waiters.clear()  # noqa: SLF001 - nobody else can
 
 
-def _thread_pool(pool: Any, counts: Counts) -> None:
+def _thread_pool(pool: Any, tally: Tally) -> None:
     """Let a pool start new threads: it counts those that it believes to be idle."""
-    if pool._threads:  # noqa: SLF001
-        counts.add("thread pool")
+    tally.back(*(thread.name for thread in pool._threads))  # noqa: SLF001
     pool._threads.clear()  # noqa: SLF001
     pool._idle_semaphore = threading.Semaphore(0)  # noqa: SLF001
+    for _ in range(min(pool._work_queue.qsize(), pool._max_workers)):  # noqa: SLF001
+        pool._adjust_thread_count()  # noqa: SLF001 - somebody waits for what is in the queue
 
 
-def _process_pool(pool: Any, counts: Counts) -> None:
-    """Break a pool whose processes were the dead worker's: it would wait for them."""
-    if pool._processes:  # noqa: SLF001
-        counts.add("process pool")
-        pool._broken = _GONE  # noqa: SLF001
-        pool._executor_manager_thread = None  # noqa: SLF001
-        pool._processes = {}  # noqa: SLF001
+def _work_item(item: Any, tally: Tally) -> None:
+    """Tell whoever waits for what a thread was doing that nobody does it any more."""
+    if item.future.running():
+        broken = sys.modules["concurrent.futures.thread"].BrokenThreadPool
+        item.future.set_exception(broken(_GONE))
+        tally.add("task of a thread pool", "tasks of thread pools")
 
 
-def _pool(pool: Any, counts: Counts) -> None:
-    if pool._state == "RUN":  # noqa: SLF001
-        counts.add("process pool")
-        pool._state = "TERMINATE"  # noqa: SLF001 - apply() and the like raise, and do not wait
-        with suppress(AttributeError):
-            pool._terminate.cancel()  # noqa: SLF001 - the finalizer would join threads and processes
-
-
-def _popen(process: Any, counts: Counts) -> None:
-    """Say how a child ended that was the dead worker's: asking the system would tell 'well'."""
-    if process.returncode is None and process.pid is not None:
-        counts.add("child process")
-        process.returncode = _KILLED
-
-
-def _process(process: Any, counts: Counts) -> None:
-    popen = process._popen  # noqa: SLF001
-    if popen is not None and popen.returncode is None:
-        counts.add("child process")
-        popen.returncode = _KILLED
-
-
-def _listener(listener: Any, counts: Counts) -> None:
+def _listener(listener: Any, tally: Tally) -> None:
     if listener._thread is not None:  # noqa: SLF001
-        counts.add("logging thread")
+        tally.back(listener._thread.name)  # noqa: SLF001
         listener._thread = None  # noqa: SLF001
         listener.start()
 
 
-def _loop(loop: Any, _: Counts) -> None:
+def _tqdm(tally: Tally) -> None:
+    """Let progress bars start a new thread that looks after them."""
+    kind: Any = getattr(sys.modules.get("tqdm.std"), "tqdm", None)
+    monitor = getattr(kind, "monitor", None)
+    if monitor is not None:
+        tally.back(monitor.name)
+        kind.monitor = None
+
+
+def _loop(loop: Any, tally: Tally) -> None:
     """Give an event loop that is not ours new ends of the socket with which it wakes itself."""
     if loop.is_closed():
         return
@@ -130,6 +135,7 @@ def _loop(loop: Any, _: Counts) -> None:
         with suppress(KeyError, ValueError):
             loop._selector.unregister(end)  # noqa: SLF001
         end.close()
+        tally.renewed += 1
     loop._ssock, loop._csock = socket.socketpair()  # noqa: SLF001
     loop._ssock.setblocking(False)  # noqa: SLF001
     loop._csock.setblocking(False)  # noqa: SLF001

@@ -7,7 +7,6 @@ either. What it is worth, and why there is none, is told to the supervisor each 
 from __future__ import annotations
 
 import os
-import resource
 import select
 import signal
 import socket
@@ -22,10 +21,12 @@ from ...shared.parking import Parked, Unable
 from ...shared.records import Kind
 from .. import forks, jsons
 from . import budget, descriptors
-from .budget import OFF, ON, Budget
+from .budget import OFF, ON, PART, Budget
 from .children import Children
+from .heir import inherit
 from .libraries import Libraries
 from .parked import SIGNALS, Snapshot, note
+from .tax import Tax
 from .threads import Threads
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ class Snapshots:
         self._threads = Threads(self._libraries)
         self._children = Children()
         self._known = descriptors.known() if sys.platform == "linux" else {}
-        self._faults = 0
+        self._tax = Tax()
+        self._postponed = False
         self._newest = 0  # process id
         self._tries = 0
         self._quiet_since = 0.0
@@ -81,6 +83,8 @@ class Snapshots:
         """What would not come back with it."""
         self.why_not = "" if sys.platform == "linux" else "only Linux has what it takes"
         """Why the newest cell is in none."""
+        self.donor = ""
+        """Why the newest one cannot become the worker, but only give what can be serialized."""
         self._children.hide()
 
     @property
@@ -100,6 +104,10 @@ class Snapshots:
         else:
             self.budget.worked(0.0)
 
+    def inherit(self) -> None:
+        """Take over what a snapshot has left that could not live, if this worker is its heir."""
+        self.is_urgent = inherit(self._line, self._shell)
+
     def close(self) -> None:
         """Let go of the supervisor (in a forked child)."""
         self._line.close()
@@ -112,26 +120,37 @@ class Snapshots:
         self._quiet_since = now
         if request.msg_type in _CHANGING and not _is_silent(request):
             self._tries = 0
+            self._postponed = False
             self.budget.worked(now - request.began)
 
     def wait(self, now: float) -> float | None:
         """Give the seconds of quiet that are still to come before one is made; None: for ever."""
-        if not self.budget.wanted:
+        if not self.budget.wanted or self._postponed:
             return None
         return max(0.0, self._quiet_since + self.budget.patience - now)
 
     def is_due(self, now: float) -> bool:
         """Tell whether to make one now that nothing is asked for."""
-        return self.is_urgent or self.wait(now) == 0.0
+        if self.is_urgent:
+            return True
+        if self.wait(now) != 0.0:
+            return False
+        fair, tax = self.budget.is_fair, self._tax
+        if fair(tax.at_most()) or fair(seconds := tax.measured()):
+            return True
+        self._postponed = True
+        self.why_not = (
+            f"the last snapshot made them {seconds:.1f} s slower, and they have to have run for "
+            f"{seconds / PART:.0f} s first (%recovery on makes one after each)"
+        )
+        self._tell(Unable(self.why_not, self._count()))
+        return False
 
     def is_due_in_queue(self) -> bool:
         """Tell whether to make one before the request that is there already."""
         if self.is_urgent:
             return True
-        return self.budget.wanted and self.budget.is_due_in_queue(self._pages() - self._faults)
-
-    def _pages(self) -> int:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        return self.budget.wanted and self.budget.is_earned(self._tax.at_most())
 
     # How.
 
@@ -153,20 +172,16 @@ class Snapshots:
         if found.busy and self._tries < _RETRIES and not urgent:
             self._tries += 1  # it may be quiet in a moment
             self._quiet_since = time.monotonic()
+            self._tell(Unable(found.busy, self._count()))
             return False
-        why = (
-            found.busy
-            or (found.unsafe and f"{found.unsafe} has threads of its own, and cannot be copied")
-            or descriptors.refusal()
-            or self._shortage()
-            or self._debugger()
-        )
+        why = found.busy or descriptors.refusal() or self._shortage() or self._debugger()
         count = self._count()
         if why:
             self._give_up(why, count)
             return False
         self._shell.history_manager.save()
-        failure = self._fork(began, count, found.lost)
+        donor = found.unsafe and f"{found.unsafe} has threads of its own, and cannot be copied"
+        failure = self._fork(began, count, found.lost, donor)
         if failure is None:
             return True
         if failure:
@@ -188,7 +203,7 @@ class Snapshots:
         self.budget.settle()
         self._tell(Unable(why, count))
 
-    def _fork(self, began: float, count: int, threads: tuple[str, ...]) -> str | None:
+    def _fork(self, began: float, count: int, threads: tuple[str, ...], donor: str) -> str | None:
         """Fork, and wait until the new process is parked; tell why it is not. None in that one."""
         before = note(threads)
         end, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -204,7 +219,8 @@ class Snapshots:
                 end.close()
                 os.close(hear)
                 self._become(Snapshot(
-                    theirs, before, self._attachment, self._loop, self._set_count, self._known
+                    theirs, before, self._attachment, self._loop, self._set_count, self._known,
+                    self._shell,
                 ), say)  # fmt: skip
                 return None
         theirs.close()
@@ -218,8 +234,9 @@ class Snapshots:
             losses = (f"Threads that will be gone: {', '.join(threads)}.",) if threads else ()
             self.after, self._newest, self.losses, self.why_not = count, pid, losses, ""
             self.budget.took(cost)
-            self._faults = self._pages()
-            self._tell(Parked(pid, count, cost, losses), end.fileno())
+            self._tax.begin()
+            self.donor = donor
+            self._tell(Parked(pid, count, cost, losses, donor), end.fileno())
         end.close()
         return why
 
@@ -240,8 +257,10 @@ class Snapshots:
         self._children.forget()
         snapshot.park(say)
         # This process is the worker now.
+        before = descriptors.known()
         self._shell.history_manager.begin_again()
-        self._faults = self._pages()
+        self._known |= dict(descriptors.known().items() - before.items())
+        self._tax.begin()
         self._newest = 0
         self.is_urgent = True
         comms = list(self._shell.kernel.comm_manager.comms)
@@ -279,5 +298,5 @@ def _no_signals() -> Iterator[None]:
 def _no_warning() -> Iterator[None]:
     """Be told nothing by Python 3.12+, which warns of what ``Threads`` has looked at."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*fork.*", DeprecationWarning)
+        warnings.filterwarnings("ignore", ".*fork.*")  # jax has one, too
         yield

@@ -60,7 +60,7 @@ _WAITS = {
 
 _SAFE = (
     "libopenblas", "libscipy_openblas", "libgomp", "libblis", "libarrow", "libtbb", "tbbpool",
-    "omppool", "workqueue", "interpreter.cpython", "libjemalloc",
+    "omppool", "workqueue", "interpreter.cpython", "libjemalloc", "cv2.",
 )  # fmt: skip
 """Beginnings of the names of libraries that start new threads when theirs are gone."""
 
