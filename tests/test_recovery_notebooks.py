@@ -52,7 +52,9 @@ def test_a_death_after_the_last_cell(name, tmp_path):
             after = digests(frontend)
             assert {name: after.get(name) for name in stable} == stable
         else:
-            assert "There was no newer snapshot: " in report or "not be restored: " in report, report
+            assert "There was no newer snapshot: " in report or "not be restored: " in report, (
+                report
+            )
             assert result(run(frontend, "6 * 7")) == "42"
         print(name, len(stable), report[report.index("Its variables") :])
     finally:

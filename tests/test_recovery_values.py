@@ -23,9 +23,11 @@ import os, signal; os.kill(os.getpid(), signal.SIGSEGV)
 """
 
 plain = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.binary(max_size=20),
-    st.complex_numbers(), st.builds(Fraction, st.integers(), st.integers(min_value=1)),
-    st.decimals(allow_nan=False).map(Decimal), st.dates().map(lambda d: date(d.year, d.month, d.day)),
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
+    st.binary(max_size=20), st.complex_numbers(),
+    st.builds(Fraction, st.integers(), st.integers(min_value=1)),
+    st.decimals(allow_nan=False).map(Decimal),
+    st.dates().map(lambda d: date(d.year, d.month, d.day)),
     st.builds(timedelta, st.integers(-999, 999)), st.just(PurePosixPath("a/b")), st.just(range(3)),
 )  # fmt: skip
 hashable = st.recursive(
@@ -50,7 +52,11 @@ values = st.recursive(
 def unpicklable(kind, n):
     """Give a way to make something, a way to look at it, and what is to be seen."""
     return {
-        "generator": (f"(i * i for i in range(99)); [next(_) for _ in range({n})]", "next({})", n * n),
+        "generator": (
+            f"(i * i for i in range(99)); [next(_) for _ in range({n})]",
+            "next({})",
+            n * n,
+        ),
         "closure": (f"(lambda a: lambda b: a + b)({n})", "{}(1)", n + 1),
         "iterator": (f"iter(range({n}, 99))", "next({})", n),
         "view": (f"memoryview(bytes([{n}]) * 3)[1:]", "{}.tolist()", [n, n]),
