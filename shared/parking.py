@@ -5,6 +5,12 @@ snapshot's own socket) or why it makes none (Unable). The supervisor wakes a sna
 the descriptors of a new worker) and is answered by it: Awake. A snapshot that finds its socket
 closed ends.
 
+Some snapshots cannot become a worker, and say so when they park. What can be serialized moves from
+such a *donor* to an *heir*, a fresh worker. The donor is asked for it (Donate) and gives it in
+memory whose descriptor comes with the answer (Donated). The heir, which found Heir on its socket
+when it started, gets the same descriptor (Inherit), tells what it is about to take out (Loading)
+and in the end what it has (Inherited).
+
 One message is one packet of JSON. The supervisor believes nothing: reading is total, and gives
 None for what is no message.
 """
@@ -36,6 +42,8 @@ class Parked(NamedTuple):
     """Seconds that it took the worker."""
     losses: tuple[str, ...]
     """What would not come back with it, in words."""
+    donor: str
+    """Why it cannot become a worker, but only give what can be serialized; "" if it can."""
 
 
 class Unable(NamedTuple):
@@ -66,16 +74,75 @@ class Awake(NamedTuple):
     """What has not come back, in words."""
 
 
-Message = Parked | Unable | Wake | Awake
+class Donate(NamedTuple):
+    """Serialize the variables."""
+
+    whole: bool
+    """All of them at once, if that can be done, so that what they share stays shared."""
+    seconds: float
+    """After so long, what is done by then is what there is."""
+    parent: int
+    """The process that this one is a child of by now."""
+
+
+class Donated(NamedTuple):
+    """The variables, as far as they can be serialized. One descriptor comes with them."""
+
+    whole: bool
+
+
+class Heir(NamedTuple):
+    """Wait, before anything else, for what another interpreter has left."""
+
+
+class Inherit(NamedTuple):
+    """Take what is there. One descriptor comes with it."""
+
+    without: tuple[str, ...]
+    """Parts that have ended, or hung, those who took them."""
+    because: tuple[str, ...]
+    """Of each of these: why not."""
+    most: int
+    """Take so many parts, and no more."""
+
+
+class Loading(NamedTuple):
+    """The next part is about to be taken out."""
+
+    at: int
+    part: str
+    size: int
+    """Bytes."""
+
+
+class Inherited(NamedTuple):
+    """What is there now, by name; of very many, not all of them."""
+
+    moved: tuple[str, ...]
+    moved_count: int
+    lost: tuple[str, ...]
+    """Each with the reason."""
+    lost_count: int
+    apart: bool
+    """What several of them shared is no longer shared."""
+
+
+Message = (
+    Parked | Unable | Wake | Awake | Donate | Donated | Heir | Inherit | Loading | Inherited
+)  # fmt: skip
 _KINDS: dict[str, type[Message]] = {
-    kind.__name__: kind for kind in (Parked, Unable, Wake, Awake)
+    kind.__name__: kind
+    for kind in (
+        Parked, Unable, Wake, Awake, Donate, Donated, Heir, Inherit, Loading, Inherited,
+    )
 }  # fmt: skip
 
 
 def send(end: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> None:
-    """Send a message. Raises OSError if nobody is there."""
+    """Send a message. Raises OSError if nobody is there, or nobody listens."""
     fields = {name: _shortened(value) for name, value in message._asdict().items()}
-    data = json.dumps({"kind": type(message).__name__, **fields}).encode()
+    text = json.dumps({"kind": type(message).__name__, **fields}, ensure_ascii=False)
+    data = text.encode("utf-8", "replace")
     socket.send_fds(end, [data], list(fds))
 
 

@@ -203,6 +203,8 @@ class Control:
                 self._bury()
             case Do.WAKE:
                 self._wake()
+            case Do.CANCEL:
+                self._recovery.cancel()
             case Do.TELL:
                 self._to_shell.put(events.TakeStock(self._life.generation))
             case Do.RESTART:
@@ -221,9 +223,9 @@ class Control:
 
     def _spawn(self) -> None:
         generation = self._life.generation
-        if (woken := self._recovery.take_woken()) is not None:
-            pidfd = os.pidfd_open(woken.pid)
-            self._begin(pipes.attach(woken.ends, generation, woken.pid, pidfd), woken.ends)
+        if (ready := self._recovery.take_successor()) is not None:
+            pidfd = os.pidfd_open(ready.pid)
+            self._begin(pipes.attach(ready.ends, generation, ready.pid, pidfd), ready.ends)
         else:
             self._zygote.start(generation)
 
@@ -348,6 +350,8 @@ class Control:
 
     def _interrupt(self) -> None:
         """Interrupt the request that runs now, or nothing (G27)."""
+        if self._recovery.interrupt():
+            return
         number = self._process.running() if self._process is not None else 0
         if number and self._interruption is not None:
             self._interruption.interrupt(number)

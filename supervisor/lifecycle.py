@@ -45,6 +45,7 @@ class Do(Enum):
     OFFER = "offer"  # tell Shell that requests may go to it
     BURY = "bury"  # reap it, end its group, find out why
     WAKE = "wake"  # wake its snapshot
+    CANCEL = "cancel"  # do not go on with that: nobody wants the next one
     TELL = "tell"  # ... why it ended, and what came of the snapshot
     RESTART = "restart"  # the next one
     RENEW = "renew"  # the next one, for those who asked for a restart: tell them
@@ -69,13 +70,13 @@ TABLE: dict[tuple[State, Event], tuple[State, Do]] = {
     (State.STARTING, Event.STOP): (State.STARTING, Do.END),
     (State.RUNNING, Event.STOP): (State.RUNNING, Do.END),
     (State.DYING, Event.STOP): (State.DYING, Do.NOTHING),
-    (State.WAKING, Event.STOP): (State.WAKING, Do.NOTHING),
+    (State.WAKING, Event.STOP): (State.WAKING, Do.CANCEL),
     (State.DEAD, Event.STOP): (State.STOPPED, Do.FINISH),
     (State.BROKEN, Event.STOP): (State.STOPPED, Do.FINISH),
     (State.STARTING, Event.RESTART): (State.STARTING, Do.END),
     (State.RUNNING, Event.RESTART): (State.RUNNING, Do.END),
     (State.DYING, Event.RESTART): (State.DYING, Do.NOTHING),
-    (State.WAKING, Event.RESTART): (State.WAKING, Do.NOTHING),
+    (State.WAKING, Event.RESTART): (State.WAKING, Do.CANCEL),
     (State.BROKEN, Event.RESTART): (State.DEAD, Do.RENEW),
 }
 """Until STOP or RESTART was taken."""

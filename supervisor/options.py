@@ -28,8 +28,8 @@ usage: python -m bulkhead_kernel.supervisor [-f FILE] [options] [IPython options
   --cell-timeout=SECONDS           time that one cell may take (default none)
   --measure-cells=on|off           tell in each reply what its cell used (default on)
   --recover=auto|on|off            keep a snapshot of the interpreter between cells, so that a crash
-                                   loses no variables (default off); on: after every cell,
-                                   whatever it costs
+                                   loses no variables (default auto: where that costs cells no more
+                                   than a fiftieth of their time); on: after every cell
   --metrics=ADDRESS                serve metrics for Prometheus on 127.0.0.1:PORT or unix:PATH;
                                    {pid} in a path stands for the process id
   --restart-in-place=FD            a restart replaces the interpreter and nothing else; FD is what
@@ -99,7 +99,7 @@ def parse_options(argv: list[str]) -> Options:
         limits=limits,
         metrics=_value(values, "--metrics", ""),
     )
-    recover = _value(values, "--recover", "off")
+    recover = _value(values, "--recover", "auto")
     if recover not in ("auto", "on", "off"):
         _fail(f"--recover must be 'auto', 'on' or 'off', not {recover!r}.")
     if policy.exit_on_crash:

@@ -7,10 +7,7 @@ Whatever comes over these sockets is believed as far as it goes: it can cost a w
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import socket
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +17,8 @@ from ..shared import parking
 from ..shared.parking import Awake, Parked, Unable, Wake
 from . import pipes
 from .recovery_words import Outcome, Standing
+from .salvage import Salvage
+from .successors import Successor, close_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,13 +44,6 @@ class _Snapshot(NamedTuple):
         self.end.close()
 
 
-class Woken(NamedTuple):
-    """A process that has become the worker, and what connects us with it."""
-
-    pid: int
-    ends: Ends
-
-
 class Recovery:
     """Everything about snapshots that Control needs to know."""
 
@@ -65,7 +57,8 @@ class Recovery:
         self._unable: Unable | None = None  # the newest cells are in none, and why
         self._waking: tuple[_Snapshot, Ends, Callable[[Outcome], None]] | None = None
         self._behind = ""  # why what is waking lacks the newest cells, if it does
-        self._woken: Woken | None = None
+        self._salvage: Salvage | None = None
+        self._successor: Successor | None = None
         self._failed = 0  # restored workers that died, one after another
 
     # The present worker.
@@ -83,6 +76,8 @@ class Recovery:
             self._hear()
         if self._waking is not None and self._waking[0].end.fileno() in ready:
             self._hear_woken()
+        if self._salvage is not None:
+            self._salvage.serve(ready)
 
     def standing(self) -> Standing | None:
         """Tell what a crash would leave now; None if nothing is known."""
@@ -92,7 +87,9 @@ class Recovery:
         why_not = self._unable.why if self._unable is not None else ""
         if newest is None:
             return Standing(0, 0, 0.0, (), why_not)
-        return Standing(newest.after, newest.pid, newest.cost, newest.losses, why_not)
+        return Standing(
+            newest.after, newest.pid, newest.cost, newest.losses, why_not, newest.donor
+        )  # fmt: skip
 
     def succeeded(self) -> None:
         """Note that a cell has succeeded: what was restored works."""
@@ -138,6 +135,9 @@ class Recovery:
             snapshot.drop()
             told(Outcome(why_not=f"The restored interpreter died {TRIES} times running"))
             return
+        if snapshot.parked.donor:
+            self._move(snapshot, snapshot.parked.donor, told)
+            return
         ends = pipes.create(self._zygote.samples)
         self._waking = snapshot, ends, told
         self._poller.register(snapshot.end.fileno(), zmq.POLLIN)
@@ -158,17 +158,31 @@ class Recovery:
 
         self._timers.after(PROOF, too_late)
 
-    def take_woken(self) -> Woken | None:
-        """Give the process that is to be the next worker, once."""
-        woken, self._woken = self._woken, None
-        return woken
+    def interrupt(self) -> bool:
+        """End a salvage, if there is one: the user would rather go on. Tell whether there was."""
+        if self._salvage is None:
+            return False
+        self._salvage.stop("moving them to a fresh interpreter was interrupted")
+        return True
+
+    def cancel(self) -> None:
+        """End what is being done about a death, now; whoever waits for it is told."""
+        if self._salvage is not None:
+            self._salvage.stop()
+        elif self._waking is not None:
+            self._give_up("the kernel is ending")
+
+    def take_successor(self) -> Successor | None:
+        """Give the process that is to be the next worker, once; None if any will do."""
+        successor, self._successor = self._successor, None
+        return successor
 
     def stop(self) -> None:
         """Let everything end: the kernel does, or begins anew."""
         self.drop()
-        if self._woken is not None:
-            self._end(self._woken.pid, self._woken.ends)
-        self._woken = self._unable = None
+        if self._successor is not None:
+            self._successor.end(self._zygote)
+        self._successor = self._unable = None
         self._failed = 0
 
     # Helpers.
@@ -193,10 +207,10 @@ class Recovery:
                     self._unable = message
                     if final:
                         self.drop()
-                    _close_all(fds)
+                    close_all(fds)
                 case _:
                     log.warning("worker %s: no word about snapshots is like this", self._worker)
-                    _close_all(fds)
+                    close_all(fds)
 
     def _is_snapshot(self, pid: int) -> bool:
         """Tell whether a process can be the worker's snapshot: its child, or an orphan of it."""
@@ -221,14 +235,16 @@ class Recovery:
         except (EOFError, OSError):
             self._give_up("its snapshot died while it woke up")
             return
-        _close_all(fds)
+        close_all(fds)
         if not isinstance(message, Awake):
             self._give_up("its snapshot said something that cannot be")
         elif message.why_not:
-            self._give_up(f"its snapshot could not go on ({message.why_not})")
+            self._end_waking(keep=True)
+            close_all(ends[:-1])
+            self._move(snapshot, f"its snapshot could not go on ({message.why_not})", told)
         else:
             self._end_waking()
-            self._woken = Woken(snapshot.parked.pid, ends)
+            self._successor = Successor(snapshot.parked.pid, ends)
             told(Outcome(True, snapshot.parked.after, message.losses, self._behind))
 
     def _give_up(self, why: str) -> None:
@@ -236,25 +252,30 @@ class Recovery:
         snapshot, ends, told = self._waking
         self._end_waking()
         log.warning("nothing was restored: %s", why)
-        self._end(snapshot.parked.pid, ends)
+        Successor(snapshot.parked.pid, ends).end(self._zygote)
         told(Outcome(why_not=why))
 
-    def _end(self, pid: int, ends: Ends) -> None:
-        """End a process that was to be the worker."""
-        _close_all([*ends[:-1]])
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        self._zygote.reap(pid)
+    def _move(self, snapshot: _Snapshot, why: str, told: Callable[[Outcome], None]) -> None:
+        """Move what can be serialized from a snapshot, which cannot live, to a fresh worker."""
 
-    def _end_waking(self) -> None:
+        def over(outcome: Outcome, successor: Successor | None) -> None:
+            self._salvage, self._successor = None, successor
+            told(outcome)
+
+        self._salvage = Salvage(
+            self._zygote,
+            self._poller,
+            self._timers,
+            snapshot.parked._replace(donor=why),
+            snapshot.end,
+            over,
+        )
+        self._salvage.begin()
+
+    def _end_waking(self, *, keep: bool = False) -> None:
         assert self._waking is not None
         snapshot = self._waking[0]
         self._waking = None
         self._poller.unregister(snapshot.end.fileno())
-        snapshot.end.close()
-
-
-def _close_all(fds: list[int]) -> None:
-    for fd in set(fds):
-        with suppress(OSError):
-            os.close(fd)
+        if not keep:
+            snapshot.end.close()

@@ -5,6 +5,19 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 
+class Moved(NamedTuple):
+    """What has been moved to a fresh interpreter."""
+
+    names: tuple[str, ...]
+    total: int
+    """Of very many, not all are named."""
+    lost: tuple[str, ...]
+    """What has not been moved, each with the reason."""
+    lost_total: int
+    apart: bool
+    """What several of them shared is no longer shared."""
+
+
 class Outcome(NamedTuple):
     """What came of the variables."""
 
@@ -15,6 +28,8 @@ class Outcome(NamedTuple):
     """What has not come back, in words."""
     why_not: str = ""
     """Why nothing was restored, or nothing newer; "" if nobody asked for it."""
+    moved: Moved | None = None
+    """What there is instead of everything."""
 
 
 class Standing(NamedTuple):
@@ -29,22 +44,32 @@ class Standing(NamedTuple):
     losses: tuple[str, ...]
     why_not: str
     """Why the newest cells are in none; "" if they are in it."""
+    donor: str = ""
+    """Why the snapshot cannot become a worker, but only give what can be serialized."""
 
     def as_json(self) -> dict[str, Any]:
         """Give what goes into a usage_reply."""
-        state = "restorable" if self.pid and not self.why_not else "older" if self.pid else "none"
         return {
-            "state": state,
+            "state": self._state(),
             "execution_count": self.after if self.pid else None,
             "snapshot_pid": self.pid or None,
             "seconds": round(self.cost, 6),
             "losses": list(self.losses),
-            "why_not": self.why_not or None,
+            "why_not": self.why_not or self.donor or None,
         }
+
+    def _state(self) -> str:
+        if not self.pid:
+            return "none"
+        if self.donor:
+            return "movable"
+        return "older" if self.why_not else "restorable"
 
 
 def variables(outcome: Outcome, count: int, *, ran: bool) -> list[str]:
     """Tell what there is; ``count`` is that of the newest cell, which ``ran`` when it ended."""
+    if outcome.moved is not None and outcome.moved.total:
+        return _moved(outcome, outcome.moved, count - 1 if ran else count)
     if not outcome.restored:
         lines = [
             "Its variables are gone. What was printed is all here, and a new interpreter takes "
@@ -52,6 +77,8 @@ def variables(outcome: Outcome, count: int, *, ran: bool) -> list[str]:
         ]
         if outcome.why_not:
             lines.append(f"They could not be restored: {outcome.why_not}.")
+        if outcome.moved is not None:
+            lines += _not_moved(outcome.moved)
         return lines
     last = count - 1 if ran else count
     if outcome.after >= last:
@@ -71,10 +98,47 @@ def variables(outcome: Outcome, count: int, *, ran: bool) -> list[str]:
     return lines
 
 
+def _moved(outcome: Outcome, moved: Moved, last: int) -> list[str]:
+    one = moved.total == 1
+    lines = [
+        f"{moved.total} variable{' was' if one else 's were'} moved to a fresh interpreter, as "
+        f"{'it was' if one else 'they were'} after {_cell(outcome.after)}: "
+        f"{_listed(moved.names, moved.total, ', ')}."
+    ]
+    if outcome.after < last:
+        what = _cells(outcome.after + 1, last)
+        lines.append(f"Nothing was run again: what {what} did to variables is lost.")
+    if moved.apart:
+        lines.append(
+            "Each was moved by itself: an object that was part of several of them is several "
+            "objects now."
+        )
+    lines += _not_moved(moved)
+    if outcome.why_not:
+        lines.append(f"The interpreter itself could not be restored: {outcome.why_not}.")
+    return lines
+
+
+def _not_moved(moved: Moved) -> list[str]:
+    if not moved.lost_total:
+        return []
+    return [f"Not moved: {_listed(moved.lost, moved.lost_total, '; ')}."]
+
+
+def _listed(words: tuple[str, ...], count: int, between: str) -> str:
+    rest = count - len(words)
+    return between.join(words) + (f" and {rest} more" if rest > 0 else "")
+
+
 def would_be_left(standing: Standing | None) -> str:
     """Tell what the end of the interpreter would leave of its variables."""
     if standing is None or not standing.pid:
         return "its variables are lost then"
+    if standing.donor:
+        return (
+            "what can be serialized of its variables is then moved to a fresh one, as it was after "
+            f"{_cell(standing.after)}"
+        )
     return f"its variables are then as they were after {_cell(standing.after)}"
 
 
@@ -82,6 +146,10 @@ def next_step(outcome: Outcome, *, ran: bool) -> str:
     """Tell what to do next."""
     if outcome.restored:
         return "Next: change this cell, and go on." if ran else "Next: go on."
+    if outcome.moved is not None and outcome.moved.total:
+        missing = "make what was not moved again" if outcome.moved.lost_total else ""
+        *steps, last = filter(None, [missing, "change this cell" if ran else "", "go on"])
+        return f"Next: {', '.join(steps)}{', and ' if steps else ''}{last}."
     if ran:
         return "Next: run the cells above this one again, and change this one first."
     return "Next: run the cells that made the variables you need again."

@@ -48,11 +48,7 @@ class Zygote:
         """Order a worker; ``started`` gives it once the descriptor is readable."""
         ends = pipes.create(self.samples)
         self._asked = generation, ends
-        try:
-            socket.send_fds(self._control, [ORDER.pack(START, generation, 0, 0, 0)], ends.worker)
-        except OSError as error:
-            raise WorkerStartError(f"the zygote (pid {self.pid}) is gone: {error}") from error
-        pipes.close_worker_ends(ends)
+        self._order(ends)
 
     def started(self) -> tuple[Worker, Ends]:
         """Give the worker that was ordered, and our ends of what it has.
@@ -60,6 +56,27 @@ class Zygote:
         Raises OSError if there could be no process for it, WorkerStartError if the zygote is gone.
         """
         assert self._asked is not None, "no worker was ordered"
+        (generation, ends), self._asked = self._asked, None
+        pid, pidfd = self._hear(ends)
+        return pipes.attach(ends, generation, pid, pidfd), ends
+
+    def start_now(self, ends: Ends) -> tuple[int, int]:
+        """Start a worker with these ends, and wait for it; give its process id and a pidfd.
+
+        Raises as ``started`` does. No other worker may be on order.
+        """
+        assert self._asked is None, "a worker is on order"
+        self._order(ends)
+        return self._hear(ends)
+
+    def _order(self, ends: Ends) -> None:
+        try:
+            socket.send_fds(self._control, [ORDER.pack(START, 0, 0, 0, 0)], ends.worker)
+        except OSError as error:
+            raise WorkerStartError(f"the zygote (pid {self.pid}) is gone: {error}") from error
+        pipes.close_worker_ends(ends)
+
+    def _hear(self, ends: Ends) -> tuple[int, int]:
         try:
             data, fds, _, _ = socket.recv_fds(self._control, ORDER.size, 1)
         except ConnectionError:
@@ -67,13 +84,11 @@ class Zygote:
         order, pid, *_ = self._unpack(data)
         assert order == START
         if pid < 0:
-            (_, ends), self._asked = self._asked, None
             for fd in ends[:-1]:
                 os.close(fd)
             raise OSError(-pid, os.strerror(-pid))
         os.set_inheritable(fds[0], False)  # a received descriptor is, unlike all others
-        (generation, ends), self._asked = self._asked, None
-        return pipes.attach(ends, generation, pid, fds[0]), ends
+        return pid, fds[0]
 
     def adopt(self, pid: int) -> None:
         """Let it know of a worker that it has not started: its end will be asked for."""

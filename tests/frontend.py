@@ -757,8 +757,9 @@ def environment(folder):
         for name, value in os.environ.items()
         if not name.startswith(("JPY_", "JUPYTER", "IPYTHON", "BULKHEAD", "MPLBACKEND", "PY"))
     }
-    if (mode := os.environ.get("TEST_RECOVER")) is not None:
-        env["BULKHEAD_RECOVER"] = mode  # the same promises hold with snapshots and without
+    # The default depends on how long cells take, and so does what a crash leaves. Tests of
+    # recovery switch it on; all others can be run with it, too.
+    env["BULKHEAD_RECOVER"] = os.environ.get("TEST_RECOVER", "off")
     return env | {
         "IPYTHONDIR": str(Path(folder) / "ipython"),
         "HOME": str(folder),

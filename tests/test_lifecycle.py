@@ -23,7 +23,7 @@ dead     starting:spawn -             -          -           -          -       
 starting -              running:offer dying:bury -           -          -            starting:end   starting:end
 running  -              -             dying:bury -           -          -            running:end    running:end
 dying    -              -             -          waking:wake -          dead:restart dying:nothing  dying:nothing
-waking   -              -             -          -           dying:tell -            waking:nothing waking:nothing
+waking   -              -             -          -           dying:tell -            waking:cancel  waking:cancel
 broken   starting:spawn -             -          -           -          -            dead:renew     stopped:finish
 stopped  -              -             -          -           -          -            -              -
 """  # noqa: E501 - a table

@@ -199,7 +199,6 @@ class TestWhatIsNotRestored:
         [
             ("os._exit(3)", "died while it woke up"),
             ("os.kill(os.getpid(), 11)", "died while it woke up"),
-            ("raise ValueError('tired')", "could not go on (ValueError: tired)"),
             ("import time; time.sleep(600)", "did not wake up in 3 s"),
         ],
     )

@@ -50,10 +50,10 @@ class TestTour:
         assert TOUR.read_bytes() == before
 
     def test_what_it_shows_is_true(self, command):
-        """The lines stand in order, the last words survive, and the interpreter is a fresh one."""
+        """The lines stand in order; last words and variables survive, the process does not."""
         command.notebook = TOUR
         command.run("-o", str(command.output))
-        who, order, _, later, ship, crash, gone, who_now = command.outputs()
+        who, order, _, later, ship, _, crash, kept, who_now = command.outputs()
         assert [text for _, text in order] == [
             "1  Python prints\n2  C code writes\n3  a shell command echoes\n",
             "<IPython.core.display.Markdown object>",
@@ -63,7 +63,8 @@ class TestTour:
         assert ship == [("execute_result", "<IPython.core.display.SVG object>")]
         words = "The last words, without a newline and without a flush"
         assert crash == [("stdout", words), ("error", "KernelSegfault")]
-        assert gone == [("stdout", "treasure  is gone\nctypes    is gone\nticking   is gone\n")]
+        shown = "The treasure: ['all my results']\nThe task ticks on: True\n"
+        assert kept == [("stdout", shown)]
         assert who != who_now
 
     def test_it_is_fit_to_be_committed(self):

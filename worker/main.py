@@ -87,6 +87,7 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     shell.kernel = Kernel(shell, comms, current, session, options.connection_file)
     masquerade.install(ZMQInteractiveShell)
     app.run_startup()
+    snapshots.inherit()
     handlers = Handlers(shell, stdin).handlers()
     handlers["debug_request"] = Debugging(shell).handle
     Loop(

@@ -55,6 +55,11 @@ def status(snapshots: Snapshots) -> list[str]:
             f"A crash now would leave your variables as they were after {_cell(snapshots.after)}."
         )
         lines += snapshots.losses
+        if snapshots.donor:
+            lines.append(
+                "The interpreter would be a fresh one, which gets what can be serialized: "
+                f"{snapshots.donor}."
+            )
     elif budget.taken:
         lines.append("There is no snapshot now: its memory was needed.")
     else:

@@ -11,9 +11,9 @@ import random
 import signal
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from ...shared.parking import PROCESS_NAME, Awake, Wake, receive, send
+from ...shared.parking import PROCESS_NAME, Awake, Donate, Wake, receive, send
 from ..options import Descriptors
 from ..process import die_with_parent, rename, volunteer
 from . import canary, descriptors, locks, processes, remedies, sharing
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..attachment import Attachment
+    from ..shell import ZMQInteractiveShell
     from .descriptors import Parted
     from .locks import Lock
     from .tally import Tally
@@ -76,12 +77,14 @@ class Snapshot:
         loop: asyncio.AbstractEventLoop,
         set_count: Callable[[int], None],
         known: dict[int, tuple[int, int]],
+        shell: ZMQInteractiveShell,
     ) -> None:
         self._end = end
         self._before = before
         self._attachment = attachment
         self._loop = loop
         self._set_count = set_count
+        self._shell = shell
         self._known = known
         self._parted = descriptors.Parted()
         self._name = b""
@@ -98,6 +101,8 @@ class Snapshot:
             if refused:
                 os._exit(0)
             message, fds = receive(self._end, len(Descriptors._fields))
+            if isinstance(message, Donate):
+                self._donate(message)
             if not isinstance(message, Wake) or len(fds) != len(Descriptors._fields):
                 os._exit(1)
             self._wake(message, Descriptors(*fds))
@@ -106,6 +111,9 @@ class Snapshot:
         except BaseException as error:  # noqa: BLE001 - half a worker must not go on
             with suppress(BaseException):
                 send(self._end, Awake(f"{type(error).__name__}: {error}", ()))
+                message, _ = receive(self._end, 1)
+                if isinstance(message, Donate):
+                    self._donate(message)
             os._exit(1)
 
     def _settle(self, say: int) -> str:
@@ -118,6 +126,11 @@ class Snapshot:
         pair = loop._ssock.fileno(), loop._csock.fileno()  # type: ignore[attr-defined] # noqa: SLF001
         self._parted = descriptors.part(ours, (pair,), self._known)
         return self._parted.refused
+
+    def _donate(self, order: Donate) -> NoReturn:
+        from .donor import Donor  # noqa: PLC0415 - few snapshots ever do this
+
+        Donor(self._end, self._shell).serve(order)
 
     def _wake(self, wake: Wake, fresh: Descriptors) -> None:
         die_with_parent(wake.parent)

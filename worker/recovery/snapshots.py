@@ -23,6 +23,7 @@ from .. import forks, jsons
 from . import budget, descriptors
 from .budget import OFF, ON, PART, Budget
 from .children import Children
+from .heir import inherit
 from .libraries import Libraries
 from .parked import SIGNALS, Snapshot, note
 from .tax import Tax
@@ -82,6 +83,8 @@ class Snapshots:
         """What would not come back with it."""
         self.why_not = "" if sys.platform == "linux" else "only Linux has what it takes"
         """Why the newest cell is in none."""
+        self.donor = ""
+        """Why the newest one cannot become the worker, but only give what can be serialized."""
         self._children.hide()
 
     @property
@@ -100,6 +103,10 @@ class Snapshots:
             self._tell(Unable("it was switched off (%recovery off)", self._count(), final=True))
         else:
             self.budget.worked(0.0)
+
+    def inherit(self) -> None:
+        """Take over what a snapshot has left that could not live, if this worker is its heir."""
+        self.is_urgent = inherit(self._line, self._shell)
 
     def close(self) -> None:
         """Let go of the supervisor (in a forked child)."""
@@ -167,19 +174,14 @@ class Snapshots:
             self._quiet_since = time.monotonic()
             self._tell(Unable(found.busy, self._count()))
             return False
-        why = (
-            found.busy
-            or (found.unsafe and f"{found.unsafe} has threads of its own, and cannot be copied")
-            or descriptors.refusal()
-            or self._shortage()
-            or self._debugger()
-        )
+        why = found.busy or descriptors.refusal() or self._shortage() or self._debugger()
         count = self._count()
         if why:
             self._give_up(why, count)
             return False
         self._shell.history_manager.save()
-        failure = self._fork(began, count, found.lost)
+        donor = found.unsafe and f"{found.unsafe} has threads of its own, and cannot be copied"
+        failure = self._fork(began, count, found.lost, donor)
         if failure is None:
             return True
         if failure:
@@ -201,7 +203,7 @@ class Snapshots:
         self.budget.settle()
         self._tell(Unable(why, count))
 
-    def _fork(self, began: float, count: int, threads: tuple[str, ...]) -> str | None:
+    def _fork(self, began: float, count: int, threads: tuple[str, ...], donor: str) -> str | None:
         """Fork, and wait until the new process is parked; tell why it is not. None in that one."""
         before = note(threads)
         end, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -217,7 +219,8 @@ class Snapshots:
                 end.close()
                 os.close(hear)
                 self._become(Snapshot(
-                    theirs, before, self._attachment, self._loop, self._set_count, self._known
+                    theirs, before, self._attachment, self._loop, self._set_count, self._known,
+                    self._shell,
                 ), say)  # fmt: skip
                 return None
         theirs.close()
@@ -232,7 +235,8 @@ class Snapshots:
             self.after, self._newest, self.losses, self.why_not = count, pid, losses, ""
             self.budget.took(cost)
             self._tax.begin()
-            self._tell(Parked(pid, count, cost, losses), end.fileno())
+            self.donor = donor
+            self._tell(Parked(pid, count, cost, losses, donor), end.fileno())
         end.close()
         return why
 
@@ -294,5 +298,5 @@ def _no_signals() -> Iterator[None]:
 def _no_warning() -> Iterator[None]:
     """Be told nothing by Python 3.12+, which warns of what ``Threads`` has looked at."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*fork.*", DeprecationWarning)
+        warnings.filterwarnings("ignore", ".*fork.*")  # jax has one, too
         yield
