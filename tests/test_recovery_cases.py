@@ -20,6 +20,8 @@ COLOURS = re.compile(r"\x1b\[[\d;]*m")
 BACK = "Its variables are back"
 BEHIND = "Its variables are as they were after In [1]."
 GONE = "Its variables are gone"
+MOVED = "moved to a fresh interpreter"
+NOT_RESTORED = "The interpreter itself could not be restored: "
 NOT_BACK = "What did not come back: "
 
 
@@ -56,6 +58,9 @@ def look(frontend, case):
     if case.refused:
         assert GONE in report, report
         assert case.refused in report, report
+    elif case.moved:
+        assert MOVED in report, report
+        assert case.moved in report.partition(NOT_RESTORED)[2], report
     else:
         assert (BEHIND if case.behind else BACK) in report, report
         assert case.behind in report, report

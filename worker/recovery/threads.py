@@ -74,6 +74,8 @@ class Found(NamedTuple):
 
     busy: str = ""
     """Why no snapshot can be made now; it may be possible in a moment. "" if it can."""
+    spins: bool = False
+    """... for the thread is a library's own, which waits a while for more work before it rests."""
     unsafe: str = ""
     """The library whose threads cannot be done without; "" if there is none."""
     lost: tuple[str, ...] = ()
@@ -108,7 +110,7 @@ class Threads:
             if call is None:
                 continue  # it has ended
             if call.number not in self._waits or _time_run(tid) != before[tid]:
-                return Found(busy=f"{name} is running")
+                return Found(busy=f"{name} is running", spins=tid not in python)
         native = {tid: call for tid, call in calls.items() if tid not in python and call}
         unsafe = self._unsafe(native)
         lost = tuple(thread.name for tid, thread in python.items() if calls.get(tid or 0))
