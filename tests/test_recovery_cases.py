@@ -74,14 +74,23 @@ def look(frontend, case):
 
 
 def run(frontend, code):
-    """Run a cell, whatever it prints; give its messages."""
+    """Run a cell, whatever it prints and however long it imports; give its messages."""
     parent = frontend.execute(code)
-    frontend.recv_busy(parent)
-    messages = frontend.recv_until_idle(parent, others=True)
+    messages = receive(frontend, parent)
     errors = [message.content for message in messages if message.type == "error"]
     assert not errors, COLOURS.sub("", "\n".join(errors[0]["traceback"]))
     frontend.recv_reply(parent)
     return messages
+
+
+def receive(frontend, parent):
+    """Receive all that comes up to a cell's end, also what others still have to say."""
+    messages = []
+    while True:
+        message = frontend.recv("iopub", deadline=100)
+        if message.parent_id == parent and message.entry == ("status", "idle"):
+            return messages
+        messages.append(message)
 
 
 def result(messages):
@@ -93,8 +102,7 @@ def result(messages):
 def die(frontend, code):
     """Run a cell that ends the interpreter; give the report, without colours and breaks."""
     parent = frontend.execute(code)
-    frontend.recv_busy(parent)
-    messages = frontend.recv_until_idle(parent, others=True)
+    messages = receive(frontend, parent)
     errors = [message.content for message in messages if message.type == "error"]
     frontend.recv_reply(parent, "error")
     (error,) = errors

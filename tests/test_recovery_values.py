@@ -138,6 +138,8 @@ slider.observe(lambda change: seen.append(change['new']), 'value')
         frontend.recv_until_idle(parent)
         assert result(run(frontend, "(slider.value, seen)")) == "(7, [7])"
         messages = run(frontend, "with out: print('inside')")
-        captured, _, released = [m.content.get("data", {}).get("state") for m in messages[1:]]
+        captured, released = [
+            m.content.get("data", {}).get("state") for m in messages if m.type == "comm_msg"
+        ]
         assert captured["msg_id"]
         assert not released["msg_id"]
