@@ -158,18 +158,18 @@ FRAMES = [
         "import polars as pl\ndf = pl.DataFrame({'a': range(100000)})\n"
         "df = df.with_columns(b=pl.col('a') * 2)\n"
         "total = df.group_by(pl.col('a') % 7).agg(pl.col('b').sum())",
-        "'pl' in dir()",
-        "False",
-        behind="polars",
+        "(int(total['b'].sum()), df.shape, pl.DataFrame({'x': [1, 2]})['x'].sum())",
+        "(9999900000, (100000, 2), 3)",
+        moved="polars",
         needs=("polars",),
     ),
     Case(
         "duckdb",
         "import duckdb\ndb = duckdb.connect(); db.execute('create table t as select range x from "
         "range(1000000)'); first = db.execute('select sum(x) from t').fetchone()",
-        "'duckdb' in dir()",
-        "False",
-        behind="duckdb",
+        "(first, 'db' in dir())",
+        "((499999500000,), False)",
+        moved="duckdb",
         needs=("duckdb",),
     ),
     Case(
@@ -258,9 +258,9 @@ losses = [step() for _ in range(5)]; weights = net[0].weight.detach().clone()
         "import jax, jax.numpy as jnp\n"
         "f = jax.jit(lambda x: (x @ x).sum()); a = jnp.ones((200, 200)); "
         "first = float(f(a))",
-        "'jax' in dir()",
-        "False",
-        behind="jax",
+        "(float((a @ a).sum()), first)",
+        "(8000000.0, 8000000.0)",
+        moved="jax",
         needs=("jax",),
     ),
     Case(
@@ -271,9 +271,9 @@ tok = Tokenizer(models.BPE()); tok.pre_tokenizer = pre_tokenizers.Whitespace()
 tok.train_from_iterator(['hello world hello'] * 100, trainers.BpeTrainer(vocab_size=50))
 first = [e.ids for e in tok.encode_batch(['hello world'] * 100)]
 """,
-        "'tok' in dir()",
-        "False",
-        behind="tokenizers",
+        "[e.ids for e in tok.encode_batch(['hello world'] * 100)] == first",
+        "True",
+        moved="tokenizers",
         needs=("tokenizers",),
     ),
 ]
@@ -310,18 +310,18 @@ PARALLEL = [
         "import zmq\ncontext = zmq.Context(); a, b = context.socket(zmq.PAIR), "
         "context.socket(zmq.PAIR)\na.bind('tcp://127.0.0.1:*'); b.connect(a.LAST_ENDPOINT); "
         "a.send(b'x'); got = b.recv()",
-        "'zmq' in dir()",
-        "False",
-        behind="libzmq",
+        "(got, 'context' in dir(), 'a' in dir())",
+        "(b'x', False, False)",
+        moved="libzmq",
         needs=("zmq",),
     ),
     Case(
         "blosc2",
         "import blosc2, numpy as np\n"
         "blosc2.set_nthreads(4); c = blosc2.pack_array2(np.arange(1e6))",
-        "'blosc2' in dir()",
-        "False",
-        behind="blosc2",
+        "blosc2.unpack_array2(c)[3].item()",
+        "3.0",
+        moved="blosc2",
         needs=("blosc2",),
     ),
     Case(

@@ -42,6 +42,8 @@ _WATCHDOG = 5.0
 """Seconds after which a snapshot that does not park is given up."""
 _CHANGING = frozenset({"execute_request", "comm_open", "comm_msg", "comm_close"})
 _LOOKS, _LOOK_AGAIN = 20, 0.0005
+_SPINS = 0.2
+"""Seconds in which a library's thread comes to rest that has nothing to do any more."""
 """Looks at busy threads when a snapshot is urgent, and the seconds between them."""
 _RESTLESS = "a thread was running while the snapshot was made"
 _RETRIES = 3
@@ -176,10 +178,14 @@ class Snapshots:
         self._shell.subshells.settle()
         self._libraries.pause_openmp()
         found = self._threads.look()
-        for _ in range(_LOOKS if urgent else 0):
-            if not found.busy:
+        patience = began + _SPINS
+        for look in range(sys.maxsize if urgent else 0):
+            # A thread that has just been joined takes a while to end.
+            if not found.busy or (look >= _LOOKS and not found.spins):
                 break
-            time.sleep(_LOOK_AGAIN)  # a thread that has just been joined takes a while to end
+            if time.perf_counter() > patience:
+                break
+            time.sleep(_LOOK_AGAIN)
             found = self._threads.look()
         count = self._count()
         if found.busy and self._may_try_again(found.busy, urgent=urgent):

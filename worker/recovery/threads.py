@@ -76,6 +76,8 @@ class Found(NamedTuple):
 
     busy: str = ""
     """Why no snapshot can be made now; it may be possible in a moment. "" if it can."""
+    spins: bool = False
+    """... for the thread is a library's own, which waits a while for more work before it rests."""
     unsafe: str = ""
     """The library whose threads cannot be done without; "" if there is none."""
     lost: tuple[str, ...] = ()
@@ -112,7 +114,7 @@ class Threads:
                 continue  # it has ended
             self._seen[tid] = before[tid]
             if call.number not in self._waits or _time_run(tid) != before[tid]:
-                return Found(busy=f"{name} is running")
+                return Found(busy=f"{name} is running", spins=tid not in python)
         native = {tid: call for tid, call in calls.items() if tid not in python and call}
         unsafe = self._unsafe(native)
         lost = tuple(
