@@ -8,28 +8,19 @@ only Jupyter knows ("Debug request" in the messaging documentation) are put toge
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from ..shared import cells
 from . import debug_words as words
 from .debug_actions import Action, Answer, AskWorker, Close, Dump, ReadSource, Send, Tell
 from .debug_breakpoints import Breakpoints
+from .debug_phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .dap import Message
     from .events import Request
-
-
-class Phase(Enum):
-    """How far the debugger of this worker is."""
-
-    OFF = "the worker has no debugger"
-    STARTING = "the worker loads its debugger, or that introduces itself"
-    READY = "the debugger is there, and nobody debugs"
-    ON = "a client debugs"
 
 
 class Session:

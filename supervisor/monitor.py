@@ -37,6 +37,7 @@ _FARTHEST_WITH_LIMIT = 0.1
 _COST = 20.0  # times its own duration: what a sample is followed by
 _SPAN = 0.5  # seconds over which processor use is told, at least
 _POINTS = 256
+_WORTH = 1 << 26  # bytes that are worth to let a snapshot go
 _SPARE_PART, _SPARE = 0.05, 1 << 29
 """The part of the machine's memory, and the bytes, with less of which snapshots have to go."""
 
@@ -122,13 +123,13 @@ class Monitor:
         worker, limit = watch.worker, self._limits.memory
         use = self._look(worker)
         over = worker.ledger.running() != watch.number
-        if use is not None and use.parked and not over and self._is_short(use):
+        if use is not None and limit and use.charged > limit and not over:
+            use = self._look(worker, afresh=True)  # before anybody is told that it is too much
+        if use is not None and use.parked and not over and self._would_help(use):
             # What the worker has let go of may be in its snapshot still.
             self._to_control.put(events.MemoryShort())
             watch.due = before + _CLOSEST
             return
-        if use is not None and limit and use.charged > limit and not over:
-            use = self._look(worker, afresh=True)  # before anybody is told that it is too much
         if use is None:
             self._watch = None
             return
@@ -150,13 +151,15 @@ class Monitor:
         interval = min(max(_CLOSEST, (now - watch.began) / 100), farthest)
         watch.due = now + max(interval, cost * (now - before))
 
-    def _is_short(self, use: Use) -> bool:
-        """Tell whether snapshots have to go, so that a cell can have their memory."""
-        if self._limits.memory and use.charged > self._limits.memory:
-            return True
-        if not use.snapshots:
-            return False  # it would gain nothing
-        return meminfo.read().is_below(_SPARE_PART, _SPARE)
+    def _would_help(self, use: Use) -> bool:
+        """Tell whether snapshots have to go so that the cell can have their memory.
+
+        Not if that is not enough: the cell may cost the interpreter, and then they are needed.
+        """
+        limit = self._limits.memory
+        if limit and use.charged > limit:
+            return use.charged - use.snapshots <= limit
+        return use.snapshots > _WORTH and meminfo.read().is_below(_SPARE_PART, _SPARE)
 
     def _note_peak(self, watch: _Watch, use: Use) -> None:
         """Let the worker know what its children made of the peak: only from outside is it seen."""

@@ -184,7 +184,8 @@ twin.setstate(state); own_twin.setstate(own_state)
     Case(
         "what cannot be serialized",
         "import sys, types; frame = sys._getframe(); m = types.ModuleType('m'); m.x = 3\n"
-        "code = compile('x + 1', 'c', 'eval'); it = map(str, [1, 2]); view = memoryview(b'abc')[1:]",
+        "code = compile('x + 1', 'c', 'eval'); it = map(str, [1, 2])\n"
+        "view = memoryview(b'abc')[1:]",
         "(m.x, eval(code, {'x': 1}), list(it), bytes(view), frame.f_code.co_name)",
         "(3, 2, ['1', '2'], b'bc', '<module>')",
     ),
@@ -368,7 +369,7 @@ async def ask():
     writer.write(b'hello\\n'); answer = await reader.readline(); writer.close(); return answer
 answer = await ask()
 """,
-        "try: r = await asyncio.wait_for(ask(), 20)\nexcept OSError as e: r = 'refused'\n(answer, r)",
+        "try: r = await asyncio.wait_for(ask(), 20)\nexcept OSError: r = 'refused'\n(answer, r)",
         "(b'hello\\n', 'refused')",
         losses=("connection",),
     ),

@@ -143,8 +143,9 @@ FRAMES = [
         "pandas and pyarrow",
         f"{_FOLDER}import pandas as pd, pyarrow as pa, pyarrow.parquet as pq\n"
         "import pyarrow.compute as pc\n"
-        "df = pd.DataFrame({'a': range(200000), 's': ['x', 'y'] * 100000}); df.to_parquet(folder / 'p')"
-        "\nback = pd.read_parquet(folder / 'p'); table = pa.table(df).group_by('s').aggregate("
+        "df = pd.DataFrame({'a': range(200000), 's': ['x', 'y'] * 100000})\n"
+        "df.to_parquet(folder / 'p'); back = pd.read_parquet(folder / 'p')\n"
+        "table = pa.table(df).group_by('s').aggregate("
         "[('a', 'sum')]); strings = df.s.astype('string[pyarrow]')",
         "again = pd.read_parquet(folder / 'p'); (again.equals(back), table.num_rows, "
         "strings.str.upper()[1], pc.sum(table['a_sum']).as_py(), "
@@ -154,12 +155,21 @@ FRAMES = [
     ),
     Case(
         "polars",
+<<<<<<< HEAD
         "import polars as pl\ndf = pl.DataFrame({'a': range(100000)}).with_columns(b=pl.col('a') * 2)"
         "\ntotal = df.group_by(pl.col('a') % 7).agg(pl.col('b').sum())",
         "(df.group_by(pl.col('a') % 7).agg(pl.col('b').sum()).sort('a').equals(total.sort('a')), "
         "len(df))",
         "(True, 100000)",
         moved="polars",
+=======
+        "import polars as pl\ndf = pl.DataFrame({'a': range(100000)})\n"
+        "df = df.with_columns(b=pl.col('a') * 2)\n"
+        "total = df.group_by(pl.col('a') % 7).agg(pl.col('b').sum())",
+        "'pl' in dir()",
+        "False",
+        behind="polars",
+>>>>>>> main
         needs=("polars",),
     ),
     Case(
@@ -255,7 +265,8 @@ losses = [step() for _ in range(5)]; weights = net[0].weight.detach().clone()
     ),
     Case(
         "jax",
-        "import jax, jax.numpy as jnp\nf = jax.jit(lambda x: (x @ x).sum()); a = jnp.ones((200, 200)); "
+        "import jax, jax.numpy as jnp\n"
+        "f = jax.jit(lambda x: (x @ x).sum()); a = jnp.ones((200, 200)); "
         "first = float(f(a))",
         "(float(a.sum()), float(jax.jit(lambda x: (x @ x).sum())(a)) == first)",
         "(40000.0, True)",
@@ -270,8 +281,9 @@ tok = Tokenizer(models.BPE()); tok.pre_tokenizer = pre_tokenizers.Whitespace()
 tok.train_from_iterator(['hello world hello'] * 100, trainers.BpeTrainer(vocab_size=50))
 first = [e.ids for e in tok.encode_batch(['hello world'] * 100)]
 """,
-        "[e.ids for e in tok.encode_batch(['hello world'] * 100)] == first",
-        "True",
+        "'tok' in dir()",
+        "False",
+        behind="tokenizers",
         needs=("tokenizers",),
     ),
 ]
@@ -297,7 +309,8 @@ PARALLEL = [
     ),
     Case(
         "dask, threads",
-        "import dask.array as da\na = da.ones((400, 400), chunks=100); first = float(a.sum().compute())",
+        "import dask.array as da\n"
+        "a = da.ones((400, 400), chunks=100); first = float(a.sum().compute())",
         "(first, float((a + 1).sum().compute()))",
         "(160000.0, 320000.0)",
         needs=("dask", "numpy"),
@@ -315,10 +328,18 @@ PARALLEL = [
     ),
     Case(
         "blosc2",
+<<<<<<< HEAD
         "import blosc2, numpy as np\nblosc2.set_nthreads(4); c = blosc2.pack_array2(np.arange(1e6))",
         "blosc2.unpack_array2(c).sum()",
         "np.float64(499999500000.0)",
         moved="blosc2",
+=======
+        "import blosc2, numpy as np\n"
+        "blosc2.set_nthreads(4); c = blosc2.pack_array2(np.arange(1e6))",
+        "'blosc2' in dir()",
+        "False",
+        behind="blosc2",
+>>>>>>> main
         needs=("blosc2",),
     ),
     Case(

@@ -93,7 +93,8 @@ anonymous.read(), spooled.read(), there, open(named.name).read()
     ),
     Case(
         "numpy memmap",
-        f"{_FOLDER}import numpy as np\nm = np.memmap(folder / 'm', 'int64', 'w+', shape=3); m[0] = 7",
+        f"{_FOLDER}import numpy as np\n"
+        "m = np.memmap(folder / 'm', 'int64', 'w+', shape=3); m[0] = 7",
         "m.tolist()",
         "[7, 8, 0]",
         losses=("Shared memory",),
@@ -278,7 +279,7 @@ import os; os.kill(pid, 9)
 (first, second, third)
 """,
         "(b'/one', 'broken', b'/four')",
-        losses=("connection", "child process"),
+        losses=("connection", "which goes on by itself"),
         fatal=f"client.request('GET', '/two')\n{DIE}",
     ),
     Case(
@@ -318,8 +319,8 @@ old = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
 signal.setitimer(signal.ITIMER_REAL, 1000.0, 5.0)
 signal.signal(signal.SIGUSR1, lambda *_: rung.append('usr1'))
 """,
-        "left, every = signal.setitimer(signal.ITIMER_REAL, 0); signal.raise_signal(signal.SIGUSR1);"
-        "(900 < left <= 1000, every, rung)",
+        "left, every = signal.setitimer(signal.ITIMER_REAL, 0); "
+        "signal.raise_signal(signal.SIGUSR1); (900 < left <= 1000, every, rung)",
         "(True, 5.0, ['usr1'])",
         fatal=f"signal.setitimer(signal.ITIMER_REAL, 0)\n{DIE}",
     ),
@@ -338,7 +339,8 @@ THREADS = [
     Case(
         "a thread that waits",
         f"{_STARTED}gate = threading.Event()\ndef work(): ready.set(); gate.wait()\n"
-        "t = threading.Thread(target=work, name='worker-bee', daemon=True); t.start(); ready.wait()",
+        "t = threading.Thread(target=work, name='worker-bee', daemon=True)\n"
+        "t.start(); ready.wait()",
         "t.join(20); (t.is_alive(), gate.is_set())",
         "(False, False)",
         losses=("worker-bee",),
@@ -361,9 +363,10 @@ THREADS = [
     Case(
         "a queue that a thread waited at",
         f"{_STARTED}q = queue.Queue()\ndef work(): ready.set(); q.get()\n"
-        "t = threading.Thread(target=work, name='waiter', daemon=True); t.start(); ready.wait()",
-        "q.put('a'); new = []; u = threading.Thread(target=lambda: new.append(q.get())); u.start(); "
-        "u.join(20); (new, t.is_alive())",
+        "t = threading.Thread(target=work, name='waiter', daemon=True)\n"
+        "t.start(); ready.wait()",
+        "q.put('a'); new = []; u = threading.Thread(target=lambda: new.append(q.get()))\n"
+        "u.start(); u.join(20); (new, t.is_alive())",
         "(['a'], False)",
         losses=("waiter",),
     ),
@@ -577,7 +580,8 @@ except ChildProcessError: after = 'nobody knows'
         "import multiprocessing as mp\nctx = mp.get_context('fork')\n"
         "q = ctx.Queue(); q.put('a'); q.get(); q.put('kept')\n"
         "bounded = ctx.Queue(1); bounded.put(1); bounded.get()",
-        "q.put('b'); bounded.put(2); (q.get(timeout=20), q.get(timeout=20), bounded.get(timeout=20))",
+        "q.put('b'); bounded.put(2)\n"
+        "(q.get(timeout=20), q.get(timeout=20), bounded.get(timeout=20))",
         "('kept', 'b', 2)",
         fatal=f"q.get(); bounded.put(3)\n{DIE}",
     ),

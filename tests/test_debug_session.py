@@ -17,7 +17,8 @@ from bulkhead_kernel.supervisor.debug_actions import (
     Send,
     Tell,
 )
-from bulkhead_kernel.supervisor.debug_session import Phase, Session
+from bulkhead_kernel.supervisor.debug_phase import Phase
+from bulkhead_kernel.supervisor.debug_session import Session
 from bulkhead_kernel.supervisor.events import Request
 from bulkhead_kernel.supervisor.wire import Message
 from hypothesis import given

@@ -448,6 +448,23 @@ class TestOnDemand:
         assert fresh.run(cell) == []
         assert value(fresh, "len(y) >> 20") == "450"
 
+    def test_an_interpreter_that_ran_out_of_memory_comes_back(self, launch):
+        """G39, G41: to let the snapshot go would not have been enough, and so it is there."""
+        fresh = launch(options=("--recover=on", "--memory-limit=300MiB"))
+        fresh.logs_errors = True
+        fresh.run("import mmap, time; x = 'kept'")
+        cell = (
+            f"held = mmap.mmap(-1, {360 << 20})\n"
+            "try:\n    for at in range(0, len(held), mmap.PAGESIZE): held[at] = 1\n"
+            "    time.sleep(600)\nexcept MemoryError: print('told')\ntime.sleep(600)"
+        )
+        parent = fresh.execute(cell)
+        fresh.recv_begin(parent)
+        fresh.recv_stream("stdout", "told\n", parent)
+        text = told(fresh.recv_crash(parent, "KernelOutOfMemory"))
+        assert "Its variables are back: they are as they were after In [1]." in text
+        assert value(fresh, "x") == "'kept'"
+
 
 def merged_errors(entries):
     return [entry if entry[0] != "stderr" else ("error", "UsageError") for entry in entries]

@@ -14,16 +14,16 @@ snapshot parks, each descriptor gets something of its own under the same number:
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import select
 import socket
 import stat
-import termios
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from . import pipes
 
 _NOT_AGAIN = os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_NOFOLLOW
 _GRAPHICS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/")
@@ -94,7 +94,7 @@ def part(
     kept = ours | {fd for pair in pairs for fd in pair}
     for pair in pairs:
         _renew_pair(*pair)
-    kept |= _renew_pipes(kept, before)
+    kept |= pipes.renew({fd: _target(fd) for fd in _numbers() if fd not in kept | set(before)})
     for fd in _numbers():
         if fd in kept:
             continue
@@ -131,13 +131,6 @@ def changed(files: tuple[File, ...]) -> list[str]:
             if (status.st_size, status.st_mtime_ns) != (file.size, file.changed):
                 paths.append(file.path)
     return paths
-
-
-def put(fd: int, place: int) -> None:
-    """Put a descriptor in the place of another, which keeps whether programs inherit it."""
-    inheritable = os.get_inheritable(place)
-    os.dup2(fd, place, inheritable)
-    os.close(fd)
 
 
 def _numbers() -> list[int]:
@@ -178,7 +171,7 @@ def _reopen(fd: int) -> File | None:
         flags &= ~os.O_TMPFILE
     again = os.open(f"/proc/self/fd/{fd}", flags & ~_NOT_AGAIN)
     os.lseek(again, position, os.SEEK_SET)
-    put(again, fd)
+    pipes.put(again, fd)
     if flags & os.O_ACCMODE == os.O_RDONLY:
         return None
     status = os.fstat(fd)
@@ -189,72 +182,21 @@ def _silence(fd: int) -> None:
     ours, theirs = socket.socketpair()
     theirs.close()
     os.set_blocking(ours.fileno(), os.get_blocking(fd))
-    put(ours.detach(), fd)
+    pipes.put(ours.detach(), fd)
 
 
 def _renew_pair(one: int, other: int) -> None:
     a, b = socket.socketpair()
     for end, fd in ((a, one), (b, other)):
         os.set_blocking(end.fileno(), os.get_blocking(fd))
-        put(end.detach(), fd)
-
-
-def _renew_pipes(kept: frozenset[int], before: dict[int, tuple[int, int]]) -> frozenset[int]:
-    """Give each pipe a successor that nobody else has to do with; give the numbers of its ends."""
-    ends: dict[str, list[int]] = {}
-    for fd in _numbers():
-        if fd not in kept and fd not in before and (target := _target(fd)).startswith("pipe:"):
-            ends.setdefault(target, []).append(fd)
-    ends = {target: fds for target, fds in ends.items() if len({*map(_mode, fds)}) > 1}
-    for target in _in_use_by_children(os.getppid()) if ends else ():
-        ends.pop(target, None)
-    for fds in ends.values():
-        reader, writer = os.pipe()
-        source = next(fd for fd in fds if _mode(fd) != os.O_WRONLY)
-        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, fcntl.fcntl(source, fcntl.F_GETPIPE_SZ))
-        _copy_pipe(source, writer)
-        for fd in fds:
-            new = os.dup(reader if _mode(fd) == os.O_RDONLY else writer)
-            os.set_blocking(new, os.get_blocking(fd))
-            put(new, fd)
-        os.close(reader)
-        os.close(writer)
-    return frozenset(fd for fds in ends.values() for fd in fds)
-
-
-def _mode(fd: int) -> int:
-    return fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
-
-
-def _copy_pipe(source: int, writer: int) -> None:
-    """Copy what is in a pipe without taking it out."""
-    waiting = ctypes.c_int()
-    libc = ctypes.CDLL(None, use_errno=True)
-    fcntl.ioctl(source, termios.FIONREAD, waiting)
-    if waiting.value:
-        libc.tee.restype = ctypes.c_ssize_t
-        copied = libc.tee(source, writer, ctypes.c_size_t(waiting.value), os.SPLICE_F_NONBLOCK)
-        if copied != waiting.value:
-            raise OSError(ctypes.get_errno(), "a pipe could not be copied")
-
-
-def _in_use_by_children(parent: int) -> set[str]:
-    """List the pipes that a process's children have, but for us."""
-    found = set()
-    for task in Path(f"/proc/{parent}/task").iterdir():
-        with suppress(OSError):
-            for pid in (task / "children").read_text(encoding="ascii").split():
-                if int(pid) != os.getpid():
-                    with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
-                        found |= {os.readlink(entry.path) for entry in entries}
-    return found
+        pipes.put(end.detach(), fd)
 
 
 def _renew_eventfd(fd: int) -> None:
     count = int(_info(fd).get("eventfd-count", "0"), 16)
     new = os.eventfd(count, os.EFD_CLOEXEC)
     os.set_blocking(new, os.get_blocking(fd))
-    put(new, fd)
+    pipes.put(new, fd)
 
 
 def _renew_epoll(fd: int) -> None:
@@ -267,5 +209,5 @@ def _renew_epoll(fd: int) -> None:
             fields = dict(zip(words[::2], words[1::2], strict=False))
             with suppress(OSError):  # it was closed meanwhile
                 new.register(int(fields["tfd"]), int(fields["events"], 16))
-    put(os.dup(new.fileno()), fd)
+    pipes.put(os.dup(new.fileno()), fd)
     new.close()

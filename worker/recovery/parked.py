@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from ...shared.parking import PROCESS_NAME, Awake, Donate, Wake, receive, send
 from ..options import Descriptors
 from ..process import die_with_parent, rename, volunteer
-from . import canary, descriptors, locks, processes, remedies
+from . import canary, descriptors, locks, processes, remedies, sharing
 from .processes import Past
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Snapshot:
         self._attachment.attach(fresh)
         unlocked = locks.take_again(self._before.locks)
         written = descriptors.changed(self._parted.files)
-        processes.forget_helpers()
+        sharing.forget_helpers()
         tally = remedies.put_right(self._loop, self._before.past, self._before.threads)
         canary.check()
         for timer, (seconds, interval) in zip(_TIMERS, self._before.timers, strict=True):

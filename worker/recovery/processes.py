@@ -6,14 +6,16 @@ well'. What waits for them, or for a thread that waits for them, gets an error i
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import subprocess
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .sharing import LOKY, MULTIPROCESSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 _KILLED = -9
 _GONE = "the interpreter died and was restored; the processes of this pool did not survive that"
-_LOKY = ("joblib.externals.loky", "loky")
 
 
 class Past(NamedTuple):
@@ -83,74 +84,52 @@ def zombies() -> dict[int, int]:
 
 def remedies(past: Past) -> list[tuple[str, str, Callable[[Any, Tally], None]]]:
     """Give what is done about each type: its module, its name, the remedy."""
-
-    def popen(process: Any, tally: Tally) -> None:
-        """Say how a child ended that was the dead worker's."""
-        if process.returncode is not None or process.pid is None:
-            return
-        if process.pid in past.ended:
-            process.returncode = past.ended[process.pid]
-        elif _lives(process.pid) and _group(process.pid) != past.group:
-            tally.alone.append(process.pid)
-            if type(process) is subprocess.Popen:
-                process.__class__ = Orphan
-        else:
-            tally.add("child process", "child processes")
-            process.returncode = _KILLED
-
-    def process(process: Any, tally: Tally) -> None:
-        if process._parent_pid != past.pid:  # noqa: SLF001 - nobody else can, here and below
-            return
-        process._parent_pid = os.getpid()  # noqa: SLF001
-        inner = process._popen  # noqa: SLF001
-        if inner is not None and inner.returncode is None:
-            inner.returncode = past.ended.get(inner.pid, _KILLED)
-            if inner.pid not in past.ended:
-                tally.add("child process", "child processes")
-
-    def transport(transport: Any, tally: Tally) -> None:
-        """End a child of asyncio's: nobody watches it any more."""
-        if transport._returncode is None and transport._pid is not None:  # noqa: SLF001
-            if transport._proc is not None:  # noqa: SLF001
-                popen(transport._proc, tally)  # noqa: SLF001
-                code = transport._proc.returncode  # noqa: SLF001
-            else:
-                code = None
-            transport._process_exited(_KILLED if code is None else code)  # noqa: SLF001
-
-    found = [
-        ("subprocess", "Popen", popen),
-        ("asyncio.unix_events", "_UnixSubprocessTransport", transport),
+    process = partial(_process, past)
+    found: list[tuple[str, str, Callable[[Any, Tally], None]]] = [
+        ("subprocess", "Popen", partial(_popen, past)),
+        ("asyncio.unix_events", "_UnixSubprocessTransport", partial(_transport, past)),
         ("concurrent.futures.process", "ProcessPoolExecutor", _process_pool),
+        *((f"{name}.process_executor", "ProcessPoolExecutor", _process_pool) for name in LOKY),
     ]
-    for name in ("multiprocessing", "multiprocess"):
-        found += [
-            (f"{name}.process", "BaseProcess", process),
-            (f"{name}.pool", "Pool", _pool),
-            (f"{name}.queues", "Queue", _queue),
-            (f"{name}.synchronize", "SemLock", _semaphore),
-            (f"{name}.shared_memory", "SharedMemory", _shared_memory),
-        ]
-    for name in _LOKY:
-        found += [
-            (f"{name}.process_executor", "ProcessPoolExecutor", _process_pool),
-            (f"{name}.backend.synchronize", "SemLock", _semaphore),
-        ]
+    for name in MULTIPROCESSING:
+        found += [(f"{name}.process", "BaseProcess", process), (f"{name}.pool", "Pool", _pool)]
     return found
 
 
-def forget_helpers() -> None:
-    """Let multiprocessing start its helpers anew: they were the dead worker's."""
-    for name in ("multiprocessing", "multiprocess"):
-        if (tracker := sys.modules.get(f"{name}.resource_tracker")) is not None:
-            vars(tracker._resource_tracker).update(_fd=None, _pid=None)  # noqa: SLF001
-        if (server := sys.modules.get(f"{name}.forkserver")) is not None:
-            vars(server._forkserver).update(  # noqa: SLF001 - as above
-                _forkserver_address=None, _forkserver_alive_fd=None, _forkserver_pid=None
-            )
-    for name in _LOKY:
-        if (tracker := sys.modules.get(f"{name}.backend.resource_tracker")) is not None:
-            vars(tracker._resource_tracker).update(_fd=None, _pid=None)  # noqa: SLF001
+def _popen(past: Past, process: Any, tally: Tally) -> None:
+    """Say how a child ended that was the dead worker's."""
+    if process.returncode is not None or process.pid is None:
+        return
+    if process.pid in past.ended:
+        process.returncode = past.ended[process.pid]
+    elif _lives(process.pid) and _group(process.pid) != past.group:
+        tally.alone.append(process.pid)
+        if type(process) is subprocess.Popen:
+            process.__class__ = Orphan
+    else:
+        tally.add("child process", "child processes")
+        process.returncode = _KILLED
+
+
+def _process(past: Past, process: Any, tally: Tally) -> None:
+    if process._parent_pid != past.pid:  # noqa: SLF001 - nobody else can, here and below
+        return
+    process._parent_pid = os.getpid()  # noqa: SLF001
+    inner = process._popen  # noqa: SLF001
+    if inner is not None and inner.returncode is None:
+        inner.returncode = past.ended.get(inner.pid, _KILLED)
+        if inner.pid not in past.ended:
+            tally.add("child process", "child processes")
+
+
+def _transport(past: Past, transport: Any, tally: Tally) -> None:
+    """End a child of asyncio's: nobody watches it any more."""
+    if transport._returncode is None and transport._pid is not None:  # noqa: SLF001
+        code = None
+        if transport._proc is not None:  # noqa: SLF001
+            _popen(past, transport._proc, tally)  # noqa: SLF001
+            code = transport._proc.returncode  # noqa: SLF001
+        transport._process_exited(_KILLED if code is None else code)  # noqa: SLF001
 
 
 def _process_pool(pool: Any, tally: Tally) -> None:
@@ -198,46 +177,6 @@ def _pool(pool: Any, tally: Tally) -> None:
     for result in list(pool._cache.values()):  # noqa: SLF001
         with suppress(Exception):
             result._set(getattr(result, "_index", 0), (False, RuntimeError(_GONE)))  # noqa: SLF001
-
-
-def _queue(queue: Any, tally: Tally) -> None:
-    """Let a queue start a new thread that writes what is put into it."""
-    if queue._thread is None:  # noqa: SLF001
-        return
-    tally.back(queue._thread.name)  # noqa: SLF001
-    waiting = list(queue._buffer)  # noqa: SLF001
-    queue._reset(after_fork=True)  # noqa: SLF001 - as in a child that multiprocessing forks
-    if waiting:
-        queue._buffer.extend(waiting)  # noqa: SLF001
-        queue._start_thread()  # noqa: SLF001
-
-
-def _semaphore(lock: Any, _: Tally) -> None:
-    """Give a lock the state that it had: its state is in memory that is shared.
-
-    So much is known: how often this process had taken it. Nobody else can have it by now.
-    """
-    semaphore = lock._semlock  # noqa: SLF001
-    # A semaphore without bounds does not tell what it began with.
-    if type(lock).__name__ != "Semaphore":
-        free = max(0, semaphore.maxvalue - max(0, semaphore._count()))  # noqa: SLF001
-        libc, handle = ctypes.CDLL(None), ctypes.c_void_p(semaphore.handle)
-        value = ctypes.c_int()
-        libc.sem_getvalue(handle, ctypes.byref(value))
-        for _ in range(value.value, free):
-            libc.sem_post(handle)
-        for _ in range(free, value.value):
-            libc.sem_trywait(handle)
-    if semaphore.name is not None and hasattr(type(lock), "_cleanup"):
-        module = type(lock).__module__.replace("synchronize", "resource_tracker")
-        sys.modules[module].register(semaphore.name, "semaphore")
-
-
-def _shared_memory(memory: Any, _: Tally) -> None:
-    """Tell a new tracker of shared memory that there is some: the old one went with the worker."""
-    if getattr(memory, "_track", True) and memory._mmap is not None:  # noqa: SLF001
-        module = type(memory).__module__.replace("shared_memory", "resource_tracker")
-        sys.modules[module].register(memory._name, "shared_memory")  # noqa: SLF001
 
 
 def _lives(pid: int) -> bool:

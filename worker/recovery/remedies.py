@@ -11,10 +11,9 @@ import socket
 import sys
 import threading
 from contextlib import suppress
-from importlib import _bootstrap  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING, Any
 
-from . import processes
+from . import processes, sharing
 from .tally import Tally
 
 if TYPE_CHECKING:
@@ -70,6 +69,7 @@ def _remedies(ours: asyncio.AbstractEventLoop, past: Past) -> dict[int, _Remedy]
         ("concurrent.futures.thread", "_WorkItem", _work_item),
         ("logging.handlers", "QueueListener", _listener),
         *processes.remedies(past),
+        *sharing.remedies(),
     ):
         kind = getattr(sys.modules.get(module), name, None)
         if isinstance(kind, type):
@@ -79,10 +79,11 @@ def _remedies(ours: asyncio.AbstractEventLoop, past: Past) -> dict[int, _Remedy]
 
 def _imports() -> None:
     """Let modules be imported that a thread that is gone was importing."""
-    for name, reference in list(_bootstrap._module_locks.items()):  # noqa: SLF001 - Python's own
+    locks = getattr(sys.modules["importlib._bootstrap"], "_module_locks", {})
+    for name, reference in list(locks.items()):
         lock = reference()
         if lock is not None and lock.owner is not None:
-            _bootstrap._module_locks.pop(name, None)  # noqa: SLF001
+            locks.pop(name, None)
             spec = getattr(sys.modules.get(name), "__spec__", None)
             if getattr(spec, "_initializing", False):
                 del sys.modules[name]
@@ -119,11 +120,11 @@ def _listener(listener: Any, tally: Tally) -> None:
 
 def _tqdm(tally: Tally) -> None:
     """Let progress bars start a new thread that looks after them."""
-    kind = getattr(sys.modules.get("tqdm.std"), "tqdm", None)
+    kind: Any = getattr(sys.modules.get("tqdm.std"), "tqdm", None)
     monitor = getattr(kind, "monitor", None)
     if monitor is not None:
         tally.back(monitor.name)
-        kind.monitor = None  # type: ignore[union-attr] - a class with that attribute
+        kind.monitor = None
 
 
 def _loop(loop: Any, tally: Tally) -> None:
