@@ -155,21 +155,13 @@ FRAMES = [
     ),
     Case(
         "polars",
-<<<<<<< HEAD
-        "import polars as pl\ndf = pl.DataFrame({'a': range(100000)}).with_columns(b=pl.col('a') * 2)"
-        "\ntotal = df.group_by(pl.col('a') % 7).agg(pl.col('b').sum())",
+        "import polars as pl\ndf = pl.DataFrame({'a': range(100000)})\n"
+        "df = df.with_columns(b=pl.col('a') * 2)\n"
+        "total = df.group_by(pl.col('a') % 7).agg(pl.col('b').sum())",
         "(df.group_by(pl.col('a') % 7).agg(pl.col('b').sum()).sort('a').equals(total.sort('a')), "
         "len(df))",
         "(True, 100000)",
         moved="polars",
-=======
-        "import polars as pl\ndf = pl.DataFrame({'a': range(100000)})\n"
-        "df = df.with_columns(b=pl.col('a') * 2)\n"
-        "total = df.group_by(pl.col('a') % 7).agg(pl.col('b').sum())",
-        "'pl' in dir()",
-        "False",
-        behind="polars",
->>>>>>> main
         needs=("polars",),
     ),
     Case(
@@ -328,18 +320,11 @@ PARALLEL = [
     ),
     Case(
         "blosc2",
-<<<<<<< HEAD
-        "import blosc2, numpy as np\nblosc2.set_nthreads(4); c = blosc2.pack_array2(np.arange(1e6))",
+        "import blosc2, numpy as np\n"
+        "blosc2.set_nthreads(4); c = blosc2.pack_array2(np.arange(1e6))",
         "blosc2.unpack_array2(c).sum()",
         "np.float64(499999500000.0)",
         moved="blosc2",
-=======
-        "import blosc2, numpy as np\n"
-        "blosc2.set_nthreads(4); c = blosc2.pack_array2(np.arange(1e6))",
-        "'blosc2' in dir()",
-        "False",
-        behind="blosc2",
->>>>>>> main
         needs=("blosc2",),
     ),
     Case(
