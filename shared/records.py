@@ -63,6 +63,8 @@ class Kind(IntEnum):
     SPOOLED = 13
     """What stands behind this was said after so many bytes of spooled text. The number is that
     count. Parts: none."""
+    SUBSHELL_ENDED = 14
+    """A subshell's thread has ended. The number is the subshell's. Parts: none."""
 
     # To the worker.
     REQUEST = 32
@@ -85,6 +87,7 @@ PARTS: dict[Kind, range] = {
     Kind.LEAVING: range(1),
     Kind.LOG: range(2, 3),
     Kind.SPOOLED: range(1),
+    Kind.SUBSHELL_ENDED: range(1),
     Kind.REQUEST: range(4, 1 << 32),
     Kind.INPUT_REPLY: range(2, 3),
 }

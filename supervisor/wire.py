@@ -47,6 +47,7 @@ class Message(NamedTuple):
     buffers: tuple[bytes, ...]
     msg_id: str
     msg_type: str
+    subshell: str | None = None  # the id of the one that it is for; None is the main shell
     session: str = ""  # the client's; '' if it has none
     date: str = ""  # when the client made it, by its own clock and in its own words
 
@@ -123,12 +124,15 @@ def parse(frames: Sequence[bytes], signer: Signer) -> Message:
     msg_id, msg_type = fields.get("msg_id"), fields.get("msg_type")
     if not isinstance(msg_id, str) or not isinstance(msg_type, str):
         raise MalformedMessageError("its header lacks msg_id or msg_type, or they are no strings")
+    subshell = fields.get("subshell_id")
+    if subshell is not None and not isinstance(subshell, str):
+        subshell = json.dumps(subshell)  # no such one is known
     session, date = (
         value if isinstance(value := fields.get(name), str) else "" for name in ("session", "date")
     )
     return Message(
         tuple(frames[:at]), header, parent_header, metadata, content,
-        tuple(frames[at + 6 :]), msg_id, msg_type, session, date,
+        tuple(frames[at + 6 :]), msg_id, msg_type, subshell, session, date,
     )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ from ..shared.ledger import Slot
 from ..shared.records import Kind
 from ..shared.spool import LONGEST
 from .forks import mark
-from .interrupts import protected
+from .stacks import protected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from ..shared.records import Record
     from ..shared.spool import Writer
     from .interrupts import Interrupts
+    from .running import Running
 
 _IOV = 512  # buffers in one system call; the limit is 1024 on the systems we know
 _READ = 1 << 16  # more at a time would be memory fresh from the system, each time
@@ -241,9 +242,11 @@ class Sender:
     @protected
     def _send_quietly(self, items: list[_Item]) -> None:
         with self._lock:
+            # Else whoever looks has seen the request begin: it is a subshell's.
+            quiet = self._held is not None and not (self._writing or self._frame)
             if self._held is not None:
                 items, self._held = [self._held, *items], None
-            if quiet := not (self._writing or self._frame):
+            if quiet:
                 self._writing = True
                 try:
                     self.flush()
@@ -337,12 +340,12 @@ class Sender:
 class Receiver:
     """Read records from the supervisor."""
 
-    def __init__(self, fd: int, handover: Handover, interrupts: Interrupts) -> None:
+    def __init__(self, fd: int, handover: Handover, running: Running) -> None:
         os.set_blocking(fd, False)
         self._handover = handover
         self._fd = fd
         self._fds: tuple[int, ...] = (fd,)  # to be closed
-        self._interrupts = interrupts
+        self._running = running
         self._decoder = Decoder()
         self._records: deque[Record] = deque()
         self.ended = False
@@ -364,7 +367,7 @@ class Receiver:
         __tracebackhide__ = True
         if not self._records and not self.ended:
             self._read()
-            self._interrupts.deliver()
+            self._running.deliver()
         if not self._records:
             return None
         return records.taken(self._records.popleft(), self._handover)
@@ -372,8 +375,11 @@ class Receiver:
     def wait(self) -> Record | None:
         """Wait for a record; None if none will come. Interrupts are raised while it waits."""
         __tracebackhide__ = True
+        poll = select.poll()
+        for fd in (self._fd, *self._running.watched()):
+            poll.register(fd, select.POLLIN)
         while (record := self.take()) is None and not self.ended:
-            select.select([self._fd], [], [])
+            poll.poll()
         return record
 
     def close(self) -> None:
