@@ -53,6 +53,11 @@ class Requests:
     def __bool__(self) -> bool:
         return bool(self._open)
 
+    @property
+    def await_begin(self) -> bool:
+        """Tell whether any of them has not begun."""
+        return any(not one.begun for one in self._open.values())
+
     def get(self, number: int) -> Open | None:
         """Give the request of this number, if it was sent and is not over."""
         return self._open.get(number)

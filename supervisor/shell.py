@@ -44,6 +44,9 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 64
 """Messages that are taken before the thread looks at its inbox again: nobody can starve it."""
+SHOW_AFTER = 0.002
+"""Seconds after which IOPub is to look whether the current request has begun, if not over before:
+its worker says so without waking anybody."""
 WATCH_AFTER = 0.05
 """Seconds after which a request takes long: most are over before, and cost no second look."""
 ALL = 10_000
@@ -75,6 +78,7 @@ class Shell:
         self._to_control = inboxes.control
         self._to_monitor = inboxes.monitor
         self._sent_at: float | None = None  # of the current request, until Monitor knows of it
+        self._shown = False  # IOPub has been woken for it
         self._finished = False
         self._last: deque[events.Finish] = deque()  # to be done once nothing is left to refuse
         self._numbers = count(1)
@@ -95,6 +99,8 @@ class Shell:
             # What the other threads say comes before what clients say: G14, and order.
             self._hear()
             if self._socket in ready:
+                self._receive(1)
+                self._advance()  # the worker can begin while we look for more
                 self._receive()
             if self._stdin in ready:
                 self._receive_input()
@@ -114,14 +120,19 @@ class Shell:
         """Give the milliseconds until the current request is one that takes long."""
         if self._sent_at is None or self._queue.current is None:
             return None
-        return int(max(0.0, self._sent_at + WATCH_AFTER - time.monotonic()) * 1000) + 1
+        due = self._sent_at + (WATCH_AFTER if self._shown else SHOW_AFTER)
+        return int(max(0.0, due - time.monotonic()) * 1000) + 1
 
     def _let_watch(self) -> None:
-        """Let Monitor see to a request that takes long; it learns of the end by itself."""
+        """Let IOPub and Monitor see to a request that takes long; they learn of the end alone."""
         current, worker, sent_at = self._queue.current, self._worker, self._sent_at
         if current is None or worker is None or sent_at is None:
             return
-        if time.monotonic() >= sent_at + WATCH_AFTER:
+        now = time.monotonic()
+        if not self._shown and now >= sent_at + SHOW_AFTER:
+            self._to_iopub.wake()
+            self._shown = True
+        if now >= sent_at + WATCH_AFTER:
             self._to_monitor.put(events.Watch(worker, current.number, sent_at))
             self._sent_at = None
 
@@ -378,7 +389,8 @@ class Shell:
         assert worker is not None, "the queue sends to a ready worker only"
         message = request.message
         # IOPub must know the request before a record of it can come. That record wakes it, or the
-        # worker's death does, or `_part`: to be woken now, it would compete with this thread.
+        # worker's death does, or `_part`, or `_let_watch`: to be woken now, it would compete with
+        # this thread.
         self._to_iopub.append(events.Sent(request, worker.generation))
         parts: Sequence[Buffer] = (
             message.msg_type.encode(),
@@ -389,7 +401,7 @@ class Shell:
             if self._queue.interrupted == request.number:
                 worker.ledger[Slot.INTERRUPT] = request.number
             worker.ledger[Slot.SENT] = request.number
-            self._sent_at = time.monotonic()
+            self._sent_at, self._shown = time.monotonic(), False
             given = records.hand_over(Kind.REQUEST, parts, worker.to_worker)
         elif lane.pipe == NO_PIPE:
             self._subshells.open(lane)

@@ -83,6 +83,11 @@ class Transcript:
         """Tell whether the worker has a request that is not over."""
         return bool(self._requests)
 
+    @property
+    def awaits_begin(self) -> bool:
+        """Tell whether the worker has a request of which it has not said that it has begun."""
+        return self._requests.await_begin
+
     # What the supervisor itself has to say.
 
     def starting(self) -> list[Action]:
@@ -339,7 +344,7 @@ class Transcript:
         )
 
     def _flush(self) -> list[Action]:
-        return self._texts(self.streams.take())
+        return self._texts(texts) if (texts := self.streams.take()) else []
 
     def _texts(self, texts: Sequence[Text]) -> list[Action]:
         return [self._text(text) for text in texts]

@@ -61,6 +61,12 @@ class Message(NamedTuple):
         return msg_id if isinstance(msg_id, str) else ""
 
 
+def _keyed(key: bytes, name: str) -> hmac.HMAC:
+    """Make what signs: the object of C inside of Python's, where there is one, at half the cost."""
+    keyed = hmac.new(key, digestmod=name)
+    return getattr(keyed, "_hmac", None) or keyed
+
+
 class Signer:
     """Sign with one key, and check signatures, each of which is good once.
 
@@ -74,7 +80,7 @@ class Signer:
             raise ValueError(
                 f"unknown signature scheme {scheme!r}: use one of {', '.join(SCHEMES)}"
             )
-        self._keyed = hmac.new(key, digestmod=scheme.removeprefix("hmac-")) if key else None
+        self._keyed = _keyed(key, scheme.removeprefix("hmac-")) if key else None
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -134,14 +140,17 @@ def _no_number(text: str) -> float:
     raise ValueError(f"{text} is no number in JSON")
 
 
+_decode_strictly = json.JSONDecoder(parse_constant=_no_number).decode
+
+
 def _dict(name: str, raw: bytes) -> dict[str, Any]:
     if raw == b"{}":
         return {}
     try:
         # Decoded here: json.loads would guess, and take UTF-16, which then stands in our messages.
         # And what is sent back to every client must be JSON for all of them: no NaN in a header.
-        strict = _no_number if name == "header" else None
-        value = json.loads(raw.decode(), parse_constant=strict)
+        decode = _decode_strictly if name == "header" else json.loads
+        value = decode(raw.decode())
     except (ValueError, RecursionError) as error:
         raise MalformedMessageError(f"its {name} is no JSON in UTF-8: {error}") from error
     if not isinstance(value, dict):

@@ -27,6 +27,8 @@ class Case(NamedTuple):
     behind: str = ""
     """Words of the reason for which there is no snapshot of the last cell of the setup; ``probe``
     runs on the one before."""
+    moved: str = ""
+    """Words of the reason for which values are moved to a new interpreter, one by one."""
     refused: str = ""
     """Words of the reason for which nothing is restored; ``probe`` runs on a new interpreter."""
     fatal: str = DIE

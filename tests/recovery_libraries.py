@@ -158,18 +158,20 @@ FRAMES = [
         "import polars as pl\ndf = pl.DataFrame({'a': range(100000)})\n"
         "df = df.with_columns(b=pl.col('a') * 2)\n"
         "total = df.group_by(pl.col('a') % 7).agg(pl.col('b').sum())",
-        "'pl' in dir()",
-        "False",
-        behind="polars",
+        "(df.group_by(pl.col('a') % 7).agg(pl.col('b').sum()).sort('a').equals(total.sort('a')), "
+        "len(df))",
+        "(True, 100000)",
+        moved="polars",
         needs=("polars",),
     ),
     Case(
         "duckdb",
         "import duckdb\ndb = duckdb.connect(); db.execute('create table t as select range x from "
         "range(1000000)'); first = db.execute('select sum(x) from t').fetchone()",
-        "'duckdb' in dir()",
-        "False",
-        behind="duckdb",
+        "(first, 'db' in dir(), duckdb.sql('select 1').fetchall())",
+        "((499999500000,), False, [(1,)])",
+        moved="duckdb",
+        losses=("db (",),
         needs=("duckdb",),
     ),
     Case(
@@ -258,9 +260,9 @@ losses = [step() for _ in range(5)]; weights = net[0].weight.detach().clone()
         "import jax, jax.numpy as jnp\n"
         "f = jax.jit(lambda x: (x @ x).sum()); a = jnp.ones((200, 200)); "
         "first = float(f(a))",
-        "'jax' in dir()",
-        "False",
-        behind="jax",
+        "(float(a.sum()), float(jax.jit(lambda x: (x @ x).sum())(a)) == first)",
+        "(40000.0, True)",
+        moved="jax",
         needs=("jax",),
     ),
     Case(
@@ -271,9 +273,9 @@ tok = Tokenizer(models.BPE()); tok.pre_tokenizer = pre_tokenizers.Whitespace()
 tok.train_from_iterator(['hello world hello'] * 100, trainers.BpeTrainer(vocab_size=50))
 first = [e.ids for e in tok.encode_batch(['hello world'] * 100)]
 """,
-        "'tok' in dir()",
-        "False",
-        behind="tokenizers",
+        "[e.ids for e in tok.encode_batch(['hello world'] * 100)] == first",
+        "True",
+        moved="tokenizers",
         needs=("tokenizers",),
     ),
 ]
@@ -310,18 +312,19 @@ PARALLEL = [
         "import zmq\ncontext = zmq.Context(); a, b = context.socket(zmq.PAIR), "
         "context.socket(zmq.PAIR)\na.bind('tcp://127.0.0.1:*'); b.connect(a.LAST_ENDPOINT); "
         "a.send(b'x'); got = b.recv()",
-        "'zmq' in dir()",
-        "False",
-        behind="libzmq",
+        "(got, [name for name in ('context', 'a', 'b') if name in dir()])",
+        "(b'x', [])",
+        moved="libzmq",
+        losses=("context (", "a (", "b ("),
         needs=("zmq",),
     ),
     Case(
         "blosc2",
         "import blosc2, numpy as np\n"
         "blosc2.set_nthreads(4); c = blosc2.pack_array2(np.arange(1e6))",
-        "'blosc2' in dir()",
-        "False",
-        behind="blosc2",
+        "blosc2.unpack_array2(c).sum()",
+        "np.float64(499999500000.0)",
+        moved="blosc2",
         needs=("blosc2",),
     ),
     Case(

@@ -64,6 +64,11 @@ class Request:
             raise ValueError("the content is JSON, but no object")  # noqa: TRY004 - a bad value
         return content
 
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """The client's metadata."""
+        return dict(jsons.loads(self.raw_metadata))
+
     def own(self, thread: threading.Thread) -> None:
         """Let what a thread does that has not been started yet belong to this request."""
         setattr(thread, _ATTRIBUTE, self)
@@ -76,7 +81,7 @@ class Request:
             msg_id=self.header.get("msg_id"),
             msg_type=self.msg_type,
             parent_header={},
-            metadata=jsons.loads(self.raw_metadata),
+            metadata=self.metadata,
             content=self.content,
             buffers=[memoryview(buffer) for buffer in self.buffers],
         )

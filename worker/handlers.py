@@ -71,7 +71,7 @@ class Handlers:
         if silent:
             shell.publisher.release()
         else:
-            shell.publisher.publish("execute_input", {"code": code, "execution_count": count})
+            shell.publisher.show_code(code, count)
         result = await self._run(request, code, silent=silent, store_history=store_history)
         error = shell.as_interrupt(result.error_before_exec or result.error_in_exec)
         content: dict[str, Any] = {"status": "ok"}
@@ -98,7 +98,7 @@ class Handlers:
         options = {
             "store_history": store_history,
             "silent": silent,
-            "cell_id": request.message()["metadata"].get("cellId"),
+            "cell_id": request.metadata.get("cellId"),
         }
         if shell.loop_runner is not _asyncio_runner:
             if not shell.should_run_async(

@@ -11,6 +11,7 @@ those of subshells are interrupted is in ``strikes``.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # signal.getsignal makes an enum, each time
 import asyncio
 import os
 import signal
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
     from ..shared.ledger import Ledger
     from ..shared.limits import Limits
+
+
+_SIGINT = int(signal.SIGINT)
 
 
 class Interrupts(Running):
@@ -88,7 +92,7 @@ class Interrupts(Running):
     def finish(self) -> None:
         """Clean up after ``call``, from outside of it: what is done here is never interrupted."""
         super().finish()
-        if _get_handler(signal.SIGINT) != self._handle:
+        if _signal.getsignal(_SIGINT) != self._handle:
             self.install()
 
     @contextmanager

@@ -276,9 +276,12 @@ class MainLoop(Loop):
             self._sender.send(Kind.LEAVING, 0)
 
     def look(self) -> None:
-        """See to what a subshell's request has left: history to save, or that the user leaves."""
+        """See to what a subshell's request has left.
+
+        There is history to save, variables have changed, or the user leaves.
+        """
         self._save_soon()
-        if self._is_over() and self._running.waiting:
+        if (self._is_over() or self._snapshots.budget.wanted) and self._running.waiting:
             self._loop.stop()
 
     def _serve(self, request: Request) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -55,11 +56,14 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     interrupts = Interrupts(ledger, loop, options.limits)
     interrupts.install()
     interrupts.watch_handlers()
-    captured = descriptors.stdout, descriptors.stderr
     spool = Writer(descriptors.spool, ledger)
     os.close(descriptors.spool)
     given, taken = Handover(descriptors.handover), Handover(descriptors.handover)
-    sender = Sender(descriptors.records, captured, ledger, spool, given, interrupts)
+    sender = Sender(
+        descriptors.records,
+        (descriptors.stdout, descriptors.stderr),
+        ledger, spool, given, interrupts,
+    )  # fmt: skip
     receiver = Receiver(descriptors.requests, taken, interrupts)
     os.close(descriptors.handover)
     os.close(descriptors.ledger)
@@ -138,7 +142,8 @@ def _look_up(
     """Let the main thread know of what a subshell's request has left for it, if anything."""
 
     def look_up() -> None:
-        if shell.exit_now or shell.history_manager.has_news:
+        changed = shell.snapshots.touched(time.monotonic())
+        if changed or shell.exit_now or shell.history_manager.has_news:
             loop.call_soon_threadsafe(main.look)
 
     return look_up

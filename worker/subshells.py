@@ -29,6 +29,7 @@ from .channel import Receiver
 from .context import NOBODY
 from .here import here
 from .loop import Loop
+from .recovery.threads import SUBSHELL
 from .stacks import protected
 from .strikes import Strikes
 
@@ -95,6 +96,10 @@ class Subshells:
     def leave(self) -> None:
         """Let go of the pipes, in a forked child: they are its parent's."""
         self._orders.close()
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        """Have none, in a forked process: their threads are not there."""
         for receiver in list(self._all.values()):
             if receiver is not None:
                 receiver.close()
@@ -132,7 +137,7 @@ class Subshells:
     def _start(self, number: int, requests: int, begun: _thread.LockType) -> None:
         """Start the thread of a subshell; in a thread that is over then."""
         thread = threading.Thread(
-            target=self._run, args=(number, requests), name=f"subshell-{number}", daemon=True
+            target=self._run, args=(number, requests), name=f"{SUBSHELL}{number}", daemon=True
         )
         NOBODY.own(thread)  # who asked for it is no cell, and this thread cannot be asked
         self._all[thread] = None
