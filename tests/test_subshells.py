@@ -767,7 +767,9 @@ def test_with_snapshots(launch):
     parent = execute(frontend, subshell, "import os; os.kill(os.getpid(), 9)")
     frontend.recv_begin(parent)
     error = frontend.recv_crash(parent, "KernelKilled")
-    assert "Its variables are back" in " ".join(error["traceback"])
+    # The newest snapshot may be that of before %recovery: a subshell does not wait for another.
+    assert "Its variables are" in " ".join(error["traceback"])
+    assert "Its variables are gone" not in " ".join(error["traceback"])
     assert listed(frontend) == [subshell]
     assert run(frontend, subshell, "x") == [("result", "2")]
     assert frontend.run("x") == [("result", "2")]
