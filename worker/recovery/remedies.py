@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 from contextlib import suppress
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from . import processes, sharing
@@ -18,14 +19,13 @@ from .tally import Tally
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from .processes import Past
 
     _Remedy = Callable[[Any, Tally], None]
 
 _GONE = "the interpreter died and was restored; the thread that ran this did not survive that"
-_mro = type.__dict__["__mro__"].__get__  # what a metaclass cannot make up
 _WATCHERS = ("asyncio-waitpid-", "waitpid-")
 """How asyncio names threads that wait for a child. What they wait for is put right."""
 
@@ -39,23 +39,23 @@ def put_right(ours: asyncio.AbstractEventLoop, past: Past, threads: tuple[str, .
     tally.back(*(name for name in threads if name.startswith(_WATCHERS)))
     _imports()
     remedies = _remedies(ours, past)
-    known: dict[int, _Remedy | None] = {}  # by the id of a type: its hash may be the user's code
-    for thing in gc.get_objects():
-        kind = type(thing)
-        if id(kind) not in known:
-            known[id(kind)] = next(
-                (remedies[b] for b in map(id, _mro(kind)) if b in remedies), None
-            )
-        remedy = known[id(kind)]
-        if remedy is not None:
-            with suppress(Exception):  # an object that was half made when the snapshot was
-                remedy(thing, tally)
+    things = gc.get_objects()
+    # There may be many millions: this loop is C's. Types are known by their ids, for their hashes
+    # may be the user's code.
+    found = list(compress(things, map(remedies.__contains__, map(id, map(type, things)))))
+    del things
+    for thing in found:
+        with suppress(Exception):  # an object that was half made when the snapshot was
+            remedies[id(type(thing))](thing, tally)
     _tqdm(tally)
     return tally
 
 
 def _remedies(ours: asyncio.AbstractEventLoop, past: Past) -> dict[int, _Remedy]:
-    """Give what is done about each type, by its id, of the libraries that are loaded."""
+    """Give what is done about each type, by its id, of the libraries that are loaded.
+
+    What is derived from a type is treated like it.
+    """
 
     def renew_loop(loop: Any, tally: Tally) -> None:
         if loop is not ours:
@@ -73,8 +73,15 @@ def _remedies(ours: asyncio.AbstractEventLoop, past: Past) -> dict[int, _Remedy]
     ):
         kind = getattr(sys.modules.get(module), name, None)
         if isinstance(kind, type):
-            found[id(kind)] = remedy
+            for each in _with_subclasses(kind):
+                found[id(each)] = remedy
     return found
+
+
+def _with_subclasses(kind: type) -> Iterator[type]:
+    yield kind
+    for each in type.__subclasses__(kind):
+        yield from _with_subclasses(each)
 
 
 def _imports() -> None:
