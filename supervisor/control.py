@@ -26,6 +26,7 @@ from .patience import Patience
 from .post_mortem import RESTARTED, STOPPED, Ended, Facts, Report, exit_status, gave_up, report
 from .recovery import Recovery
 from .recovery_words import Outcome
+from .subshells import ASKED as SUBSHELLS
 from .tally import Tally
 from .timers import Timers
 from .wire import dumps, parse
@@ -149,6 +150,9 @@ class Control:
                 self._buried(told)
             case events.Misbehaved():
                 self._misbehaved(event)
+            case events.Ordered(generation):
+                if self._process is not None and self._process.worker.generation == generation:
+                    self._process.look()
             case events.Overrun(generation, number, verdict):
                 self._overrun(generation, number, verdict)
             case _:
@@ -159,7 +163,7 @@ class Control:
             case events.ShutdownAsked(request):
                 self._shut_down(request)
             case events.InterruptAsked(request):
-                self._interrupt()
+                self._interrupt(request.message.subshell)
                 self._answer(request, "interrupt_reply", {"status": "ok"})
             case events.InterruptMissed(number):
                 if self._process is not None and self._process.running() == number:
@@ -327,16 +331,20 @@ class Control:
         request = Request(0, message, "control")
         match message.msg_type:
             case "kernel_info_request":
-                self._answer(request, "kernel_info_reply", kernel_info())
+                self._answer(
+                    request, "kernel_info_reply", kernel_info(subshells=self._policy.subshells)
+                )
             case "debug_request":
                 self._debugger.asked(request)
             case "interrupt_request":
-                self._interrupt()
+                self._interrupt(message.subshell)
                 self._answer(request, "interrupt_reply", {"status": "ok"})
             case "shutdown_request":
                 self._shut_down(request)
             case "usage_request":
                 self._tell_usage(request)
+            case msg_type if msg_type in SUBSHELLS and self._policy.subshells:
+                self._to_shell.put(events.SubshellAsked(request))
             case msg_type if msg_type in FOR_THE_WORKER:
                 self._to_shell.put(events.Forwarded(message))
             case msg_type:
@@ -348,12 +356,17 @@ class Control:
 
     # Interrupts.
 
-    def _interrupt(self) -> None:
-        """Interrupt the request that runs now, or nothing (G27)."""
+    def _interrupt(self, subshell: str | None = None) -> None:
+        """Interrupt the request that runs now, or nothing (G27).
+
+        The main shell's; those of subshells if it has none; or that of the subshell that is named.
+        """
         if self._recovery.interrupt():
             return
         number = self._process.running() if self._process is not None else 0
-        if number and self._interruption is not None:
+        if subshell is not None and self._policy.subshells:
+            self._to_shell.put(events.Interrupt(subshell))
+        elif number and self._interruption is not None:
             self._interruption.interrupt(number)
             self._debugger.let_go()
         else:

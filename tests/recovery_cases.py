@@ -28,7 +28,7 @@ class Case(NamedTuple):
     """Words of the reason for which there is no snapshot of the last cell of the setup; ``probe``
     runs on the one before."""
     moved: str = ""
-    """Words of the reason for which only what can be serialized is there, on a new interpreter."""
+    """Words of the reason for which values are moved to a new interpreter, one by one."""
     refused: str = ""
     """Words of the reason for which nothing is restored; ``probe`` runs on a new interpreter."""
     fatal: str = DIE

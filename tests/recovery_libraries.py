@@ -273,9 +273,9 @@ tok = Tokenizer(models.BPE()); tok.pre_tokenizer = pre_tokenizers.Whitespace()
 tok.train_from_iterator(['hello world hello'] * 100, trainers.BpeTrainer(vocab_size=50))
 first = [e.ids for e in tok.encode_batch(['hello world'] * 100)]
 """,
-        "'tok' in dir()",
-        "False",
-        behind="tokenizers",
+        "[e.ids for e in tok.encode_batch(['hello world'] * 100)] == first",
+        "True",
+        moved="tokenizers",
         needs=("tokenizers",),
     ),
 ]

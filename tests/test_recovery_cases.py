@@ -24,20 +24,32 @@ GONE = "Its variables are gone"
 NOT_BACK = "What did not come back: "
 
 
-@pytest.mark.parametrize("case", ALL, ids=str)
+@pytest.mark.parametrize("case", [*CASES, *RESOURCES], ids=str)
 def test_what_comes_back_is_right_or_told(case, tmp_path):
     """Nothing is silently wrong after a death, and nothing hangs."""
+    play(case, tmp_path)
+
+
+@pytest.mark.libraries
+@pytest.mark.parametrize("case", LIBRARIES, ids=str)
+def test_libraries_work_again_or_it_is_told_which_does_not(case, tmp_path):
+    """A library is used before the death, and again after it; or its name stands in the report."""
+    play(case, tmp_path)
+
+
+def play(case, folder):
+    """Play a case on a kernel of its own, which ends well."""
     missing = [name for name in case.needs if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(f"{', '.join(missing)} is not installed (pip install --group recovery)")
-    with kernel(tmp_path / "kernel", options=["--recover=on"]) as frontend:
+    with kernel(folder / "kernel", options=["--recover=on"]) as frontend:
         look(frontend, case)
         if case.complains:
             frontend.give_up()
 
 
 def look(frontend, case):
-    """Play a case on a new kernel."""
+    """Set it up, die, look at it."""
     for cell in ["marker = object()", *case.setup.split("%%\n")]:
         run(frontend, cell)
     report = die(frontend, case.fatal)
@@ -64,14 +76,23 @@ def look(frontend, case):
 
 
 def run(frontend, code):
-    """Run a cell, whatever it prints; give its messages."""
+    """Run a cell, whatever it prints and however long it imports; give its messages."""
     parent = frontend.execute(code)
-    frontend.recv_busy(parent)
-    messages = frontend.recv_until_idle(parent, others=True)
+    messages = receive(frontend, parent)
     errors = [message.content for message in messages if message.type == "error"]
     assert not errors, COLOURS.sub("", "\n".join(errors[0]["traceback"]))
     frontend.recv_reply(parent)
     return messages
+
+
+def receive(frontend, parent):
+    """Receive all that comes up to a cell's end, also what others still have to say."""
+    messages = []
+    while True:
+        message = frontend.recv("iopub", deadline=100)
+        if message.parent_id == parent and message.entry == ("status", "idle"):
+            return messages
+        messages.append(message)
 
 
 def result(messages):
@@ -83,8 +104,7 @@ def result(messages):
 def die(frontend, code):
     """Run a cell that ends the interpreter; give the report, without colours and breaks."""
     parent = frontend.execute(code)
-    frontend.recv_busy(parent)
-    messages = frontend.recv_until_idle(parent, others=True)
+    messages = receive(frontend, parent)
     errors = [message.content for message in messages if message.type == "error"]
     frontend.recv_reply(parent, "error")
     (error,) = errors

@@ -23,9 +23,11 @@ import os, signal; os.kill(os.getpid(), signal.SIGSEGV)
 """
 
 plain = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.binary(max_size=20),
-    st.complex_numbers(), st.builds(Fraction, st.integers(), st.integers(min_value=1)),
-    st.decimals(allow_nan=False).map(Decimal), st.dates().map(lambda d: date(d.year, d.month, d.day)),
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
+    st.binary(max_size=20), st.complex_numbers(),
+    st.builds(Fraction, st.integers(), st.integers(min_value=1)),
+    st.decimals(allow_nan=False).map(Decimal),
+    st.dates().map(lambda d: date(d.year, d.month, d.day)),
     st.builds(timedelta, st.integers(-999, 999)), st.just(PurePosixPath("a/b")), st.just(range(3)),
 )  # fmt: skip
 hashable = st.recursive(
@@ -136,6 +138,8 @@ slider.observe(lambda change: seen.append(change['new']), 'value')
         frontend.recv_until_idle(parent)
         assert result(run(frontend, "(slider.value, seen)")) == "(7, [7])"
         messages = run(frontend, "with out: print('inside')")
-        captured, _, released = [m.content.get("data", {}).get("state") for m in messages[1:]]
+        captured, released = [
+            m.content.get("data", {}).get("state") for m in messages if m.type == "comm_msg"
+        ]
         assert captured["msg_id"]
         assert not released["msg_id"]

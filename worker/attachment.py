@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .interrupts import Interrupts
     from .options import Descriptors
 
-_BY_NUMBER = ("requests", "records", "stdout", "stderr", "crash", "parking")
+_BY_NUMBER = ("requests", "records", "stdout", "stderr", "orders", "crash", "parking")
 """The descriptors that are used for as long as the worker lives; the others are mapped."""
 
 

@@ -6,6 +6,7 @@ waits, no Python runs and no page is touched, so that its memory stays shared.
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from ...shared.parking import PROCESS_NAME, Awake, Donate, Wake, receive, send
+from ...shared.signals import LOOK_SIGNAL
 from ..options import Descriptors
 from ..process import die_with_parent, rename, volunteer
 from . import canary, descriptors, locks, processes, remedies, sharing
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 SIGNALS = frozenset({
     signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,
-    signal.SIGCHLD,
+    signal.SIGCHLD, LOOK_SIGNAL,
 })  # fmt: skip
 """Blocked from before the fork until a snapshot is awake."""
 
@@ -94,6 +96,9 @@ class Snapshot:
 
         Returns in a process that is the worker. Does not return otherwise.
         """
+        # What is garbage by now would run its finalizers here, among things that are half right.
+        collects = gc.isenabled()
+        gc.disable()
         try:
             refused = self._settle(say)
             os.write(say, refused.encode()[:500] or b"+")
@@ -106,6 +111,8 @@ class Snapshot:
             if not isinstance(message, Wake) or len(fds) != len(Descriptors._fields):
                 os._exit(1)
             self._wake(message, Descriptors(*fds))
+            if collects:
+                gc.enable()
         except EOFError:
             os._exit(0)
         except BaseException as error:  # noqa: BLE001 - half a worker must not go on
