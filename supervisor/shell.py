@@ -25,12 +25,13 @@ from .events import FOR_THE_WORKER, Request
 from .kernel_info import kernel_info
 from .lane import NO_PIPE, Lane
 from .queue import Turn
+from .stdin import Stdin
 from .subshells import Subshells, unknown
 from .unaware import Unaware
 from .wire import Message, dumps, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..shared.frames import Buffer
     from ..shared.handover import Handed
@@ -69,7 +70,6 @@ class Shell:
     ) -> None:
         """Take the parts, and whether clients may have subshells."""
         self._socket = socket
-        self._stdin = stdin
         self._inbox = inboxes.shell
         self._signer = signer
         self._builder = builder
@@ -89,6 +89,7 @@ class Shell:
         self._queue = self._main.queue
         self._offers_subshells = subshells
         self._subshells = Subshells(self._poller, inboxes.control, inboxes.iopub, self._answer)
+        self._stdin = Stdin(stdin, signer, builder, self._lanes)
         for source in (socket, stdin, inboxes.shell.fileno()):
             self._poller.register(source, zmq.POLLIN)
 
@@ -102,8 +103,7 @@ class Shell:
                 self._receive(1)
                 self._advance()  # the worker can begin while we look for more
                 self._receive()
-            if self._stdin in ready:
-                self._receive_input()
+            self._stdin.serve(ready)
             self._main.write()
             self._subshells.write()
             for lane in self._subshells:
@@ -151,7 +151,7 @@ class Shell:
                 case events.Unbegun(request):
                     self._lane_of(request).queue.put_back(request._replace(retried=True))
                 case events.InputAsked():
-                    self._ask(event)
+                    self._stdin.ask(event)
                 case events.Reply():
                     self._reply(event)
                 case events.Broken(report) | events.Stop(report):
@@ -328,43 +328,11 @@ class Shell:
         if isinstance(comm_id, str):
             self._to_iopub.put(events.CommClosed(comm_id))
 
-    # stdin.
-
-    def _ask(self, event: events.InputAsked) -> None:
-        for lane in (self._main, *self._subshells):
-            current = lane.queue.current
-            if current is None or current.number != event.number:
-                continue
-            self._receive_input()  # what was typed for an earlier prompt answers no later one
-            msg_id = self._builder.new_id()
-            lane.prompt = event.prompt, msg_id
-            message = current.message
-            frames = self._builder.build(
-                message.identities, "input_request", message.header, event.content, msg_id=msg_id
-            )
-            multipart.send(self._stdin, frames)
-
-    def _receive_input(self) -> None:
-        while True:
-            if (frames := multipart.receive(self._stdin)) is None:
-                return
-            try:
-                self._take_input(parse(frames, self._signer))
-            except MalformedMessageError as error:
-                log.warning("stdin: a message was dropped: %s", error)
-
-    def _take_input(self, message: Message) -> None:
-        if message.msg_type == "input_reply":
-            for lane in (self._main, *self._subshells):
-                if (current := lane.answers(message)) is not None and lane.prompt is not None:
-                    name, _ = lane.prompt
-                    lane.prompt = None
-                    parts = message.content, name
-                    lane.send(records.encode(Kind.INPUT_REPLY, current.number, parts))
-                    return
-        log.info("stdin: a %s that nobody waits for was dropped", message.msg_type)
-
     # The worker.
+
+    def _lanes(self) -> Iterator[Lane]:
+        yield self._main
+        yield from self._subshells
 
     def _advance(self) -> None:
         self._advance_in(self._main)

@@ -1,6 +1,6 @@
-"""The worker's side of the two pipes: whole records out, whole records in.
+"""The worker's side of the one pipe: whole records out.
 
-Out: any thread may send; one lock, one frame at a time. A signal handler or a finalizer can run in
+Any thread may send; one lock, one frame at a time. A signal handler or a finalizer can run in
 the middle of a frame and print something: that record is set aside and written after the frame. A
 process that the user's code forked has the same descriptors and must not use them: the sender looks
 each time whether it is that (G38).
@@ -9,9 +9,6 @@ Each record says how many bytes were written to descriptors 1 and 2 before it, s
 supervisor can put the output of C code and of children in its place. What the C library still holds
 in its own buffer counts as written: it is flushed first. Only ``stdout`` is; ``fflush(NULL)`` takes
 the lock of every open file, and hangs if a thread of the user's waits for input on one.
-
-In: bytes are read only when there are some, by a function in which no interrupt is raised. Waiting
-happens outside of it.
 """
 
 from __future__ import annotations
@@ -19,7 +16,6 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
-import select
 import sys
 import termios
 import threading
@@ -29,7 +25,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..shared import records
-from ..shared.frames import Decoder
 from ..shared.ledger import Slot
 from ..shared.records import Kind
 from ..shared.spool import LONGEST
@@ -42,10 +37,8 @@ if TYPE_CHECKING:
     from ..shared.frames import Buffer
     from ..shared.handover import Handover
     from ..shared.ledger import Ledger
-    from ..shared.records import Record
     from ..shared.spool import Writer
     from .interrupts import Interrupts
-    from .running import Running
 
 _IOV = 512  # buffers in one system call; the limit is 1024 on the systems we know
 _READ = 1 << 16  # more at a time would be memory fresh from the system, each time
@@ -335,72 +328,3 @@ class Sender:
         waiting = size[0]
         _ioctl(err, _FIONREAD, size)
         return waiting, size[0]
-
-
-class Receiver:
-    """Read records from the supervisor."""
-
-    def __init__(self, fd: int, handover: Handover, running: Running) -> None:
-        os.set_blocking(fd, False)
-        self._handover = handover
-        self._fd = fd
-        self._fds: tuple[int, ...] = (fd,)  # to be closed
-        self._running = running
-        self._decoder = Decoder()
-        self._records: deque[Record] = deque()
-        self.ended = False
-        """The supervisor has closed its end: the worker is to leave."""
-
-    def fileno(self) -> int:
-        """Give the descriptor to wait on."""
-        return self._fd
-
-    def begin_again(self) -> None:
-        """Begin with a new pipe, in a process that has become the worker."""
-        os.set_blocking(self._fd, False)
-        self._decoder = Decoder()
-        self._records.clear()
-        self.ended = False
-
-    def take(self) -> Record | None:
-        """Give the next record that has arrived, or None. Does not wait."""
-        __tracebackhide__ = True
-        if not self._records and not self.ended:
-            self._read()
-            self._running.deliver()
-        if not self._records:
-            return None
-        return records.taken(self._records.popleft(), self._handover)
-
-    def wait(self) -> Record | None:
-        """Wait for a record; None if none will come. Interrupts are raised while it waits."""
-        __tracebackhide__ = True
-        poll = select.poll()
-        for fd in (self._fd, *self._running.watched()):
-            poll.register(fd, select.POLLIN)
-        while (record := self.take()) is None and not self.ended:
-            poll.poll()
-        return record
-
-    def close(self) -> None:
-        """Let go of the pipe (in a forked child; its own children find nothing to close)."""
-        fds, self._fds = self._fds, ()
-        for fd in fds:
-            os.close(fd)
-        self._handover.close()
-
-    @protected
-    def _read(self) -> None:
-        decoder = self._decoder
-        space = decoder.space()
-        try:
-            if space is not None:
-                count = os.readv(self._fd, [space])
-                self.ended = not count
-                self._records.extend(map(records.decode, decoder.filled(count)))
-            else:
-                data = os.read(self._fd, _READ)
-                self.ended = not data
-                self._records.extend(map(records.decode, decoder.feed(data)))
-        except BlockingIOError:
-            return

@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .channel import Receiver
+    from .receiver import Receiver
     from .running import Running
 
 

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
 
-    from .channel import Receiver, Sender
+    from .channel import Sender
     from .context import Current
     from .costs import Meter
     from .interrupts import Interrupts
+    from .receiver import Receiver
     from .running import Running
     from .shell import ZMQInteractiveShell
 

@@ -22,7 +22,7 @@ from . import forks, masquerade
 from .allocation import Allocation
 from .app import IPKernelApp
 from .attachment import Attachment
-from .channel import Receiver, Sender
+from .channel import Sender
 from .comms import Comms
 from .context import NOBODY, Current
 from .costs import Meter
@@ -34,6 +34,7 @@ from .kernel import Kernel, Session
 from .loop import MainLoop, Parts
 from .process import forget_multiprocess, leave_crash_pipe, settle
 from .publisher import Publisher
+from .receiver import Receiver
 from .recovery.snapshots import Snapshots
 from .shell import ZMQInteractiveShell
 from .stdin import Stdin

@@ -25,10 +25,10 @@ from ..shared.handover import Handover, HandoverError
 from ..shared.orders import INTERRUPT, OPEN
 from ..shared.records import Kind
 from ..shared.signals import LOOK_SIGNAL
-from .channel import Receiver
 from .context import NOBODY
 from .here import here
 from .loop import Loop
+from .receiver import Receiver
 from .recovery.threads import SUBSHELL
 from .stacks import protected
 from .strikes import Strikes
