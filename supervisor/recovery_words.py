@@ -112,7 +112,7 @@ def _moved(outcome: Outcome, moved: Moved, last: int) -> list[str]:
         lines.append(f"Nothing was run again: what {what} did to variables is lost.")
         if outcome.behind:
             lines.append(f"There was no newer snapshot: {outcome.behind}.")
-    if moved.apart:
+    if moved.apart and not one:
         lines.append(
             "Each was moved by itself: an object that was part of several of them is several "
             "objects now."

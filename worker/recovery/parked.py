@@ -19,6 +19,7 @@ from ...shared.signals import LOOK_SIGNAL
 from ..options import Descriptors
 from ..process import die_with_parent, rename, volunteer
 from . import canary, descriptors, locks, processes, remedies, sharing
+from .donor import Donor
 from .processes import Past
 
 if TYPE_CHECKING:
@@ -135,8 +136,6 @@ class Snapshot:
         return self._parted.refused
 
     def _donate(self, order: Donate) -> NoReturn:
-        from .donor import Donor  # noqa: PLC0415 - few snapshots ever do this
-
         Donor(self._end, self._shell).serve(order)
 
     def _wake(self, wake: Wake, fresh: Descriptors) -> None:
