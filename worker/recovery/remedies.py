@@ -80,7 +80,8 @@ def _remedies(ours: asyncio.AbstractEventLoop, past: Past) -> dict[int, _Remedy]
 
 def _with_subclasses(kind: type) -> Iterator[type]:
     yield kind
-    for each in type.__subclasses__(kind):
+    subclasses: list[type] = type.__subclasses__(kind)
+    for each in subclasses:
         yield from _with_subclasses(each)
 
 
