@@ -228,7 +228,9 @@ class Lives:
 
     def _wake(self) -> None:
         """Have a snapshot of the dead worker take its place."""
-        self.recovery.wake(self._count, worked=self._worked, told=self._awake)
+        self.recovery.wake(
+            self._count, worked=self._worked, size=self._facts.peak, told=self._awake
+        )
 
     def _awake(self, outcome: Outcome) -> None:
         if self.life.stopping or self.life.restarting:

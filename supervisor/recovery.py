@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PROOF = 3.0
-"""Seconds in which a woken snapshot has to prove that it works."""
+"""Seconds in which a woken snapshot has to prove that it works, if it is a small one."""
+_PROOF_AT_MOST = 30.0
+_A_SECOND = 200_000_000
+"""Bytes for which it has a second more: a million small objects, which are looked at, take 0.2."""
 TRIES = 2
 """Restored workers that die without a cell that succeeds, before a fresh one is started."""
 
@@ -117,11 +120,12 @@ class Recovery:
 
     # Waking.
 
-    def wake(self, count: int, *, worked: bool, told: Callable[[Outcome], None]) -> None:
+    def wake(self, count: int, *, worked: bool, size: int, told: Callable[[Outcome], None]) -> None:
         """Make the newest snapshot the worker; ``told`` hears what came of it, now or later.
 
         ``count`` is the next execution_count; ``worked`` tells whether the dead worker had done
-        anything well since it was restored, if it was.
+        anything well since it was restored, if it was, and ``size`` how many bytes it had: to put
+        its objects right takes time.
         """
         self._failed = 0 if worked else self._failed
         snapshot, self._newest = self._newest, None
@@ -152,11 +156,13 @@ class Recovery:
             pipes.close_worker_ends(ends)
         self._failed += 1
 
+        seconds = min(PROOF + size // _A_SECOND, _PROOF_AT_MOST)
+
         def too_late() -> None:
             if self._waking is not None and self._waking[0] is snapshot:
-                self._give_up(f"its snapshot did not wake up in {PROOF:g} s")
+                self._give_up(f"its snapshot did not wake up in {seconds:g} s")
 
-        self._timers.after(PROOF, too_late)
+        self._timers.after(seconds, too_late)
 
     def interrupt(self) -> bool:
         """End a salvage, if there is one: the user would rather go on. Tell whether there was."""

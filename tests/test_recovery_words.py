@@ -29,14 +29,14 @@ class TestBudget:
         budget = Budget(OFF)
         budget.worked(100.0)
         assert not budget.wanted
-        assert not budget.is_due_in_queue(0)
+        assert not budget.is_earned(0.0)
 
     def test_on_makes_one_before_each_cell(self):
         """At any price."""
         budget = Budget(ON)
         budget.took(1.0)
         budget.worked(0.0)
-        assert budget.is_due_in_queue(10**6)
+        assert budget.is_earned(10.0)
 
     @pytest.mark.parametrize("cost", [0.002, 0.02, 0.2])
     def test_in_a_queue_each_has_to_be_earned(self, cost):
@@ -47,7 +47,7 @@ class TestBudget:
         for _ in range(10_000):
             budget.worked(0.01)
             ran += 0.01
-            if budget.is_due_in_queue(0):
+            if budget.is_earned(0.0):
                 spent += cost
                 budget.took(cost)
         assert 0 < spent < 0.05 * ran
@@ -57,8 +57,19 @@ class TestBudget:
         budget = Budget(AUTO)
         budget.took(0.001)
         budget.worked(1.0)
-        assert budget.is_due_in_queue(0)
-        assert not budget.is_due_in_queue(100_000)
+        assert budget.is_earned(0.0)
+        assert not budget.is_earned(0.25)
+
+    def test_nobody_is_made_to_pay_more_than_is_fair(self):
+        """Also where nobody waits: what the last one cost the cells counts."""
+        budget = Budget(AUTO)
+        budget.worked(1.0)
+        assert budget.is_fair(0.0)
+        assert budget.is_fair(0.019)
+        assert not budget.is_fair(0.6)
+        budget.worked(60.0)
+        assert budget.is_fair(0.6)
+        assert Budget(ON).is_fair(0.6)
 
     def test_who_waits_for_a_long_one_waits_longer_for_it_to_begin(self):
         """Nobody is there, probably, after ten times its price without a request."""
