@@ -73,14 +73,14 @@ def _remedies(ours: asyncio.AbstractEventLoop, past: Past) -> dict[int, _Remedy]
     ):
         kind = getattr(sys.modules.get(module), name, None)
         if isinstance(kind, type):
-            for each in _with_subclasses(kind):
-                found[id(each)] = remedy
+            found.update(dict.fromkeys(map(id, _with_subclasses(kind)), remedy))
     return found
 
 
 def _with_subclasses(kind: type) -> Iterator[type]:
     yield kind
-    for each in type.__subclasses__(kind):
+    derived: list[type] = type.__subclasses__(kind)
+    for each in derived:
         yield from _with_subclasses(each)
 
 
