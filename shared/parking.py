@@ -42,7 +42,7 @@ class Parked(NamedTuple):
     """Seconds that it took the worker."""
     losses: tuple[str, ...]
     """What would not come back with it, in words."""
-    donor: str
+    donor: str = ""
     """Why it cannot become a worker, but only give what can be serialized; "" if it can."""
 
 

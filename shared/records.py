@@ -63,6 +63,8 @@ class Kind(IntEnum):
     SPOOLED = 13
     """What stands behind this was said after so many bytes of spooled text. The number is that
     count. Parts: none."""
+    SUBSHELL_ENDED = 14
+    """A subshell's thread has ended. The number is the subshell's. Parts: none."""
 
     # To the worker.
     REQUEST = 32
@@ -85,6 +87,7 @@ PARTS: dict[Kind, range] = {
     Kind.LEAVING: range(1),
     Kind.LOG: range(2, 3),
     Kind.SPOOLED: range(1),
+    Kind.SUBSHELL_ENDED: range(1),
     Kind.REQUEST: range(4, 1 << 32),
     Kind.INPUT_REPLY: range(2, 3),
 }
@@ -145,8 +148,8 @@ def hand_over(kind: Kind, parts: Sequence[Buffer], handover: Handover) -> Sequen
 
 def taken(record: Record, handover: Handover) -> Record:
     """Put what was handed over in its place. Raises RecordError if it was not."""
-    if not any(isinstance(part, Handed) for part in record.parts):
-        return record
+    if len(record.parts) == PARTS[record.kind].start:
+        return record  # there are no buffers
     try:
         parts = [handover.take(part) if isinstance(part, Handed) else part for part in record.parts]
     except HandoverError as error:
@@ -170,19 +173,22 @@ def decode(payload: Buffer) -> Record:
         raise RecordError(f"no record is of kind {code} with {count} parts")
     start = _HEAD.size + 8 * count
     least = PARTS[kind].start
-    lengths = [_SERIAL.size if size & _HANDED else size for size in sizes]
+    lengths: Sequence[int] = sizes
+    if max(sizes, default=0) >= BIG:
+        lengths = [_SERIAL.size if size & _HANDED else size for size in sizes]
     if start + sum(lengths) != len(payload):
         raise RecordError(f"the parts of a {kind.name} record do not fill it")
     parts: list[bytes] = []
-    for at, (size, length) in enumerate(zip(sizes, lengths, strict=True)):
+    for at, length in enumerate(lengths):
         part: object = payload[start : start + length]
-        if size & _HANDED:
+        size = sizes[at]
+        if size < BIG or (at < least and not size & _HANDED):
+            part = bytes(cast("bytes", part))
+        elif size & _HANDED:
             if at < least:
                 raise RecordError(f"only buffers are handed over, not part {at} of {kind.name}")
             (serial,) = _SERIAL.unpack(cast("bytes", part))
             part = Handed(serial, size & ~_HANDED)
-        elif at < least or size < BIG:
-            part = bytes(cast("bytes", part))
         # A view is as good as bytes to whoever passes a buffer on.
         parts.append(cast("bytes", part))
         start += length

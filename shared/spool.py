@@ -3,6 +3,8 @@
 A record on the pipe costs a system call and wakes its reader; a loop that prints makes a hundred
 thousand a second. What is copied here costs neither, and outlives the worker as a pipe's bytes do.
 An entry carries what a record of text would: which stream, for which request, and its marks.
+Or it is whole records of which nobody needs to hear at once: that a request has begun, and its
+code. They wake nobody; the supervisor looks for them when a request takes longer than most.
 
 Order holds because the pipe still says where the text belongs. Before any other record the worker
 writes a SPOOLED record with the number of bytes that it has spooled until then, and the supervisor
@@ -18,8 +20,9 @@ import struct
 from typing import TYPE_CHECKING
 
 from . import blocks
+from .frames import Decoder, FrameError
 from .ledger import Slot
-from .records import Kind, Record, RecordError
+from .records import PARTS, Kind, Record, RecordError, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +34,8 @@ LONGEST = SIZE // 8
 """Bytes of the longest text that goes this way; longer text is better off on the pipe."""
 
 _HEAD = struct.Struct("<BQQQI")  # kind, number, marks, bytes of text
+_WHOLE = 0  # in place of the kind: the text is frames of records, and the head says nothing else
+_QUIET = (Kind.BEGIN, Kind.PUBLISH)
 # Looked up once: a print is a matter of a microsecond.
 _pack = _HEAD.pack
 _SPOOLED, _TAKEN = int(Slot.SPOOLED), int(Slot.TAKEN)
@@ -72,6 +77,10 @@ class Writer:
         slots[_SPOOLED] = after  # from here on it is said
         return True
 
+    def append_records(self, frames: bytes) -> bool:
+        """Append the frames of records, all or (False) none of them."""
+        return self.append(_WHOLE, 0, (0, 0), frames)
+
 
 class Reader:
     """The supervisor's view. Believes nothing: native code of the user's can run wild over it."""
@@ -94,7 +103,7 @@ class Reader:
         return self._taken
 
     def take(self, end: int) -> Iterator[Record]:
-        """Give the entries up to ``end``, as records of text.
+        """Give the entries up to ``end``, as records.
 
         Raises RecordError for bytes that no worker of ours has written.
         """
@@ -128,20 +137,36 @@ def _entries(data: bytes) -> Iterator[Record]:
             raise RecordError("a spooled entry is cut short")
         *head, length = _HEAD.unpack_from(data, at)
         at = start + length
-        if at > size or head[0] not in _TEXT:
+        if at > size or (head[0] and head[0] not in _TEXT):
             raise RecordError(f"a spooled entry is of kind {head[0]}, with {length} bytes")
-        if tuple(head) != said:
+        if tuple(head) != said or not head[0]:
             if texts:
-                yield _record(said, texts)
+                yield from _records(said, texts)
             said, texts = tuple(head), []
         texts.append(data[start:at])
     if texts:
-        yield _record(said, texts)
+        yield from _records(said, texts)
 
 
-def _record(head: tuple[int, ...], texts: list[bytes]) -> Record:
+def _records(head: tuple[int, ...], texts: list[bytes]) -> Iterator[Record]:
     kind, number, out, err = head
-    return Record(_TEXT[kind], number, (out, err), [b"".join(texts)])
+    if kind:
+        yield Record(_TEXT[kind], number, (out, err), [b"".join(texts)])
+    else:
+        yield from _whole(texts[0])
+
+
+def _whole(data: bytes) -> Iterator[Record]:
+    decoder = Decoder()
+    try:
+        for record in map(decode, decoder.feed(data)):
+            if record.kind not in _QUIET or len(record.parts) != PARTS[record.kind].start:
+                raise RecordError(f"a {record.kind.name} record was spooled")
+            yield record
+    except FrameError as error:
+        raise RecordError(str(error)) from error
+    if decoder.pending:
+        raise RecordError("a spooled record is cut short")
 
 
 _TEXT = {int(kind): kind for kind in (Kind.STDOUT, Kind.STDERR)}

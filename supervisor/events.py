@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ..shared.handover import Handover
     from ..shared.ledger import Ledger
+    from ..shared.orders import Orders
     from ..shared.spool import Reader
     from .bounds import End
     from .bounds import Interrupt as InterruptForLimit
@@ -37,6 +38,7 @@ class Request(NamedTuple):
         str  # "shell" or "control": who sends the reply; "internal": it is the supervisor's own
     )
     retried: bool = False  # a worker died before it began; a second such death is told
+    subshell: str | None = None  # None is the main shell
 
 
 class Worker(NamedTuple):
@@ -53,6 +55,7 @@ class Worker(NamedTuple):
     spool: Reader
     from_worker: Handover  # IOPub's
     to_worker: Handover  # Shell's
+    orders: Orders  # ... too
     began: float = 0.0  # seconds of the monotonic clock
 
 
@@ -173,7 +176,26 @@ class Stop(NamedTuple):
 
 
 class Interrupt(NamedTuple):
-    """Nothing runs, and a client wants it interrupted: perhaps a cell waits for its worker."""
+    """Nothing runs in the main shell, and a client wants it interrupted.
+
+    Perhaps a cell waits for its worker, or subshells run something. Or the client has named a
+    subshell, and means that.
+    """
+
+    subshell: str | None = None
+
+
+class SubshellAsked(NamedTuple):
+    """A client wants a subshell made or deleted, or all of them listed."""
+
+    request: Request
+
+
+class SubshellEnded(NamedTuple):
+    """The thread of a subshell has ended, or could not be started."""
+
+    generation: int
+    number: int
 
 
 class TakeStock(NamedTuple):
@@ -262,6 +284,12 @@ class Aborted(NamedTuple):
     """A cell that waited was aborted."""
 
 
+class Ordered(NamedTuple):
+    """The worker of this generation was sent orders: it is to look at them."""
+
+    generation: int
+
+
 class Hello(NamedTuple):
     """The worker of this generation is ready."""
 
@@ -339,7 +367,7 @@ ToIOPub = (
 )  # fmt: skip
 ToShell = (
     Ready | Gone | Unbegun | InputAsked | Broken | Stop | Interrupt | TakeStock | Forwarded | Finish
-    | Reply | Closed
+    | SubshellAsked | SubshellEnded | Reply | Closed
 )  # fmt: skip
 ToControl = (
     Outgoing
@@ -357,6 +385,7 @@ ToControl = (
     | Overrun
     | MemoryShort
     | Aborted
+    | Ordered
     | Reply
     | Closed
 )

@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 _READ = 1 << 18  # bytes at a time
 _LEAST = 1 << 12
-_SOON = 0.001  # seconds
+_SOON, _LATE = 0.001, 0.05  # seconds
 _SLOTS = {1: Slot.CONSUMED_1, 2: Slot.CONSUMED_2}
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
@@ -106,6 +106,8 @@ class IOPub:
         self._closing = False
         self._said: list[events.DebugEvent | events.Answer] = []  # by the debugger, in order
         self._look_at = 0.0  # when to look at the spool again, unasked; 0: asleep
+        self._sent_at = 0.0  # when the current request was heard of
+        self._begin_at = 0.0  # when to look whether it has begun; 0: it has, or there is none
 
     def run(self) -> None:
         """Publish until told to close."""
@@ -126,9 +128,10 @@ class IOPub:
             return 0
         now = time.monotonic()
         wait = self._transcript.streams.wait(now)
-        if self._look_at:
-            until = max(0.0, self._look_at - now)
-            wait = until if wait is None else min(wait, until)
+        for look_at in (self._look_at, self._begin_at):
+            if look_at:
+                until = max(0.0, look_at - now)
+                wait = until if wait is None else min(wait, until)
         return None if wait is None else int(wait * 1000) + 1
 
     def _step(self, ready: dict[object, int]) -> None:
@@ -207,26 +210,28 @@ class IOPub:
 
     def _take(self, pipes: _Pipes, payloads: Iterable[Buffer], spooled: int) -> bool:
         """Take records, and the text among and behind them; tell if there was any text."""
-        spool = pipes.worker.spool
-        before = spool.taken
+        text = False
         try:
             for payload in payloads:
                 record = records.taken(records.decode(payload), pipes.worker.from_worker)
                 if record.kind is Kind.SPOOLED:
-                    self._take_text(pipes, record.number)
+                    text |= self._take_spooled(pipes, record.number)
                 else:
                     self._take_record(pipes, record)
         except records.RecordError as error:
             self._distrust(pipes, f"It wrote a message that cannot be: {error}.")
         try:
-            self._take_text(pipes, spooled)  # also of one that is not listened to any more
+            text |= self._take_spooled(pipes, spooled)  # also of one not listened to any more
         except records.RecordError as error:
             self._distrust(pipes, f"It spooled text that cannot be: {error}.")
-        return spool.taken > before
+        return text
 
-    def _take_text(self, pipes: _Pipes, end: int) -> None:
+    def _take_spooled(self, pipes: _Pipes, end: int) -> bool:
+        text = False
         for record in pipes.worker.spool.take(end):
+            text |= record.kind is Kind.STDOUT or record.kind is Kind.STDERR
             self._take_record(pipes, record)
+        return text
 
     def _take_record(self, pipes: _Pipes, record: records.Record) -> None:
         transcript = self._transcript
@@ -247,6 +252,10 @@ class IOPub:
         before we said that we sleep, and then believes us awake: so we look once more.
         """
         now = time.monotonic()
+        # Its worker says so without waking us, and may be kept from it by a task of the user's.
+        self._begin_at = 0.0
+        if self._transcript.awaits_begin:
+            self._begin_at = now + min(max(_SOON, now - self._sent_at), _LATE)
         if text and not ended:
             # The first text is most often half a line: its end is there in a moment.
             self._look_at = now + (INTERVAL if self._look_at else _SOON)
@@ -286,6 +295,7 @@ class IOPub:
             log.info("worker %s: %s bytes of a torn record", worker.pid, pipes.decoder.pending)
         pipes.close()
         self._pipes = None
+        self._look_at = self._begin_at = 0.0
         self._to_control.put(events.Drained(worker.generation, self._transcript.next_count))
 
     def _drain_inbox(self) -> None:
@@ -293,6 +303,7 @@ class IOPub:
         for event in self._inbox.drain():
             match event:
                 case events.Sent():
+                    self._sent_at = time.monotonic()
                     self._perform(transcript.sent(event))
                 case events.Answer(_, "debug_reply") if self._said:
                     self._said.append(event)

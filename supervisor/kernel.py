@@ -75,7 +75,10 @@ def run(
     control = Control(
         sockets.control, inboxes, signer, builder, zygote, provisioner, _parent(), policy, deadlines
     )
-    shell = Shell(sockets.shell, sockets.stdin, inboxes, signer, builder, connection)
+    shell = Shell(
+        sockets.shell, sockets.stdin, inboxes, signer, builder, connection,
+        subshells=policy.subshells,
+    )  # fmt: skip
     iopub = IOPub(sockets.iopub, inboxes, builder)
     monitor = Monitor(
         inboxes,

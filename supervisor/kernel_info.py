@@ -21,8 +21,9 @@ _LINKS = {
 }
 
 
-def kernel_info() -> dict[str, Any]:
+def kernel_info(*, subshells: bool) -> dict[str, Any]:
     """Give the content of a kernel_info_reply ("Kernel info" in the messaging documentation)."""
+    features = {"debugger": _has_debugger(), "kernel subshells": subshells}
     version = platform.python_version()
     return {
         "status": "ok",
@@ -45,7 +46,7 @@ def kernel_info() -> dict[str, Any]:
         "help_links": [
             {"text": text, "url": url.format(*sys.version_info)} for text, url in _LINKS.items()
         ],
-        "supported_features": ["debugger"] if _has_debugger() else [],
+        "supported_features": [name for name, there in features.items() if there],
         "debugger": _has_debugger(),
     }
 

@@ -27,6 +27,8 @@ usage: python -m bulkhead_kernel.supervisor [-f FILE] [options] [IPython options
   --cpu-limit=SECONDS              processor time that one cell may use (default none)
   --cell-timeout=SECONDS           time that one cell may take (default none)
   --measure-cells=on|off           tell in each reply what its cell used (default on)
+  --subshells=on|off               let clients run things beside the running cell, in threads of
+                                   the interpreter; widgets then move while it runs (default on)
   --recover=auto|on|off            keep a snapshot of the interpreter between cells, so that a crash
                                    loses no variables (default auto: where that costs cells no more
                                    than a fiftieth of their time); on: after every cell
@@ -57,6 +59,7 @@ _NAMES = (
     "--cpu-limit",
     "--cell-timeout",
     "--measure-cells",
+    "--subshells",
     "--recover",
     "--metrics",
     "--restart-in-place",
@@ -84,9 +87,6 @@ def parse_options(argv: list[str]) -> Options:
     on_crash = _value(values, "--on-crash", "restart")
     if on_crash not in ("restart", "exit"):
         _fail(f"--on-crash must be 'restart' or 'exit', not {on_crash!r}.")
-    measure = _value(values, "--measure-cells", "on")
-    if measure not in ("on", "off"):
-        _fail(f"--measure-cells must be 'on' or 'off', not {measure!r}.")
     limits = Limits(
         _memory_limit(values),
         _limit(values, "--cpu-limit"),
@@ -98,6 +98,7 @@ def parse_options(argv: list[str]) -> Options:
         exit_on_crash=on_crash == "exit",
         limits=limits,
         metrics=_value(values, "--metrics", ""),
+        subshells=_is_on(values, "--subshells"),
     )
     recover = _value(values, "--recover", "auto")
     if recover not in ("auto", "on", "off"):
@@ -106,7 +107,8 @@ def parse_options(argv: list[str]) -> Options:
         recover = "off"  # nothing is to go on
     file = values.get("--connection-file", "")
     session = os.urandom(16).hex()
-    worker = WorkerOptions(file, session, tuple(for_ipython), limits, measure == "on", recover)
+    measure = _is_on(values, "--measure-cells")
+    worker = WorkerOptions(file, session, tuple(for_ipython), limits, measure, recover)
     return Options(file, level, policy, worker, _descriptor(values))
 
 
@@ -134,6 +136,13 @@ def _split(argv: list[str]) -> tuple[dict[str, str], list[str]]:
 def _value(values: dict[str, str], name: str, default: str) -> str:
     variable = "BULKHEAD_" + name.strip("-").replace("-", "_").upper()
     return values.get(name) or os.environ.get(variable) or default
+
+
+def _is_on(values: dict[str, str], name: str) -> bool:
+    text = _value(values, name, "on")
+    if text not in ("on", "off"):
+        _fail(f"{name} must be 'on' or 'off', not {text!r}.")
+    return text == "on"
 
 
 def _seconds(values: dict[str, str], name: str, default: float) -> float:

@@ -13,6 +13,7 @@ from ..shared import ledger, spool
 from ..shared import samples as shared_samples
 from ..shared.handover import Handover
 from ..shared.ledger import Ledger
+from ..shared.orders import Orders
 from .events import Worker
 
 PIPE_SIZE = 1 << 20
@@ -29,6 +30,7 @@ class Ends(NamedTuple):
     ledger: int
     spool: int
     handover: int
+    orders: int
     crash: int
     parking: int
     worker: tuple[int, ...]
@@ -46,21 +48,27 @@ def create(samples: int) -> Ends:
     stderr, for_stderr = _pipe()
     block = ledger.create()
     # Packets: a descriptor and its number come together or not at all.
-    handover, for_handover = (
-        end.detach() for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    )
-    parking, for_parking = (
-        end.detach() for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    )
+    handover, for_handover = _packets()
+    orders, for_orders = _packets()
+    parking, for_parking = _packets()
     crash, for_crash = _pipe()
     os.set_blocking(crash, False)
     spooled = spool.create()
     for_samples = shared_samples.reader_of(samples)
     worker = (
         for_requests, for_records, for_stdout, for_stderr, block, for_samples, spooled,
-        for_handover, for_crash, for_parking,
+        for_handover, for_orders, for_crash, for_parking,
     )  # fmt: skip
-    return Ends(requests, records, stdout, stderr, block, spooled, handover, crash, parking, worker)
+    return Ends(
+        requests, records, stdout, stderr, block, spooled, handover, orders, crash, parking, worker
+    )
+
+
+def for_subshell() -> tuple[int, int]:
+    """Make the pipe of a subshell: the worker's end of it, and ours, which does not block."""
+    requests, ours = os.pipe()  # as small as pipes are: there is a quota, and there may be many
+    os.set_blocking(ours, False)
+    return requests, ours
 
 
 def close_worker_ends(ends: Ends) -> None:
@@ -76,13 +84,18 @@ def attach(ends: Ends, generation: int, pid: int, pidfd: int) -> Worker:
     worker = Worker(
         generation, pid, pidfd, ends.requests, ends.records, ends.stdout, ends.stderr,
         ledger, spool.Reader(ends.spool, ledger), Handover(ends.handover), Handover(ends.handover),
-        time.monotonic(),
+        Orders(ends.orders), time.monotonic(),
     )  # fmt: skip
     os.close(ends.ledger)
     os.close(ends.spool)
     os.close(ends.handover)
     os.set_blocking(worker.requests, False)
     return worker
+
+
+def _packets() -> tuple[int, int]:
+    ours, worker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return ours.detach(), worker.detach()
 
 
 def _pipe() -> tuple[int, int]:

@@ -20,3 +20,5 @@ class Policy(NamedTuple):
     """What a cell may use."""
     metrics: str = ""
     """Where Prometheus finds this kernel; "" for nowhere."""
+    subshells: bool = True
+    """Clients may have subshells."""

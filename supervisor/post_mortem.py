@@ -203,6 +203,12 @@ def gave_up(last: Report) -> Report:
     return last._replace(evalue=evalue, lines=lines, expected=True)
 
 
+def no_subshell(why: str) -> Report:
+    """Tell that a subshell cannot run anything."""
+    evalue = f"This subshell could not be started ({why}). The main shell works as before."
+    return Report("SubshellNotStarted", evalue, tuple(_headline("SubshellNotStarted", evalue)))
+
+
 def exit_status(exitcode: int) -> int:
     """Give the status with which a shell would tell of such an end; never success."""
     return 128 - exitcode if exitcode < 0 else exitcode or EXIT_CRASHED
@@ -329,9 +335,10 @@ def _cell_line(facts: Facts) -> int:
     if not facts.code:
         return 0
     stack = _named(facts)
-    current = stack.find("Current thread")
+    # Other threads may run other cells, or this one without being to blame.
+    _, marked, rest = stack.rpartition("Current thread")
     frame = re.compile(_CELL_FRAME.format(count=facts.execution_count))
-    found = frame.search(stack, max(0, current))
+    found = frame.search(rest.partition("\n\n")[0] if marked else stack)
     return int(found[1]) if found else 0
 
 

@@ -60,6 +60,11 @@ class Queue:
         self._forget(request)
         self._waiting.appendleft(_Waiting(request))
 
+    def take_back(self) -> Request | None:
+        """Give up the request that was sent, if one was: it will not be run."""
+        request, self.current = self.current, None
+        return request
+
     def over(self, reply: Reply) -> None:
         """Note that a request is over; if it failed, abort the executions behind it."""
         self._forget(reply.request)

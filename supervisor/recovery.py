@@ -260,7 +260,7 @@ class Recovery:
 
         def over(outcome: Outcome, successor: Successor | None) -> None:
             self._salvage, self._successor = None, successor
-            told(outcome)
+            told(outcome._replace(behind=self._behind))
 
         self._salvage = Salvage(
             self._zygote,

@@ -30,6 +30,8 @@ class Outcome(NamedTuple):
     """Why nothing was restored, or nothing newer; "" if nobody asked for it."""
     moved: Moved | None = None
     """What there is instead of everything."""
+    behind: str = ""
+    """Why nothing newer was moved, if that is so."""
 
 
 class Standing(NamedTuple):
@@ -108,7 +110,9 @@ def _moved(outcome: Outcome, moved: Moved, last: int) -> list[str]:
     if outcome.after < last:
         what = _cells(outcome.after + 1, last)
         lines.append(f"Nothing was run again: what {what} did to variables is lost.")
-    if moved.apart:
+        if outcome.behind:
+            lines.append(f"There was no newer snapshot: {outcome.behind}.")
+    if moved.apart and not one:
         lines.append(
             "Each was moved by itself: an object that was part of several of them is several "
             "objects now."

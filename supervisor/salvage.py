@@ -39,8 +39,9 @@ DONATING = 10.0
 """Seconds that a donor has; what it has serialized by then counts."""
 GRACE = 5.0
 """Seconds that it has to say so."""
-READY = 10.0
-"""Seconds in which an heir has to be ready to take something: start-up files run first."""
+READY = 20.0
+"""Seconds in which an heir has to be ready to take something: start-up files run first, and may
+well wait for something."""
 LOADING = 10.0
 """Seconds that an heir may spend on one part: modules are imported for it."""
 IDLE = 2.0
@@ -159,10 +160,11 @@ class Salvage:
         self._await(heir)
 
     def _await(self, heir: _Heir) -> None:
-        seconds = READY  # its donor may have been quicker than it is
-        if heir.takes is not None:  # and no more than there is
-            seconds = LOADING + min(heir.takes.size, os.fstat(self._estate).st_size) / PACE
-        self._watch(heir, seconds, activity(heir.successor.pid))
+        if heir.takes is None:  # its donor was quicker than it is
+            self._limit(READY, lambda: self._lose(heir, f"it took more than {READY:g} s"))
+            return
+        size = min(heir.takes.size, os.fstat(self._estate).st_size)  # whatever it says
+        self._watch(heir, LOADING + size / PACE, activity(heir.successor.pid))
 
     def _watch(self, heir: _Heir, left: float, before: str) -> None:
         """Lose patience with an heir after so many seconds, and at once if it does nothing."""

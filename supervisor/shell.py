@@ -8,7 +8,6 @@ pipe, or a worker that does not read, holds up nobody (races 24 to 26).
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import deque
 from itertools import count
@@ -20,16 +19,24 @@ from ..shared import records
 from ..shared.ledger import Slot
 from ..shared.records import Kind
 from . import events, multipart
+from .answers import reply_type
 from .errors import MalformedMessageError
 from .events import FOR_THE_WORKER, Request
 from .kernel_info import kernel_info
-from .queue import Queue, Turn
+from .lane import NO_PIPE, Lane
+from .queue import Turn
+from .stdin import Stdin
+from .subshells import Subshells, unknown
 from .unaware import Unaware
 from .wire import Message, dumps, parse
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..shared.frames import Buffer
+    from ..shared.handover import Handed
     from .connection import Connection
-    from .events import Worker
+    from .events import ToShell, Worker
     from .inboxes import Inboxes
     from .wire import Builder, Signer
 
@@ -38,6 +45,9 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 64
 """Messages that are taken before the thread looks at its inbox again: nobody can starve it."""
+SHOW_AFTER = 0.002
+"""Seconds after which IOPub is to look whether the current request has begun, if not over before:
+its worker says so without waking anybody."""
 WATCH_AFTER = 0.05
 """Seconds after which a request takes long: most are over before, and cost no second look."""
 ALL = 10_000
@@ -55,9 +65,11 @@ class Shell:
         signer: Signer,
         builder: Builder,
         connection: Connection,
+        *,
+        subshells: bool,
     ) -> None:
+        """Take the parts, and whether clients may have subshells."""
         self._socket = socket
-        self._stdin = stdin
         self._inbox = inboxes.shell
         self._signer = signer
         self._builder = builder
@@ -66,15 +78,18 @@ class Shell:
         self._to_control = inboxes.control
         self._to_monitor = inboxes.monitor
         self._sent_at: float | None = None  # of the current request, until Monitor knows of it
+        self._shown = False  # IOPub has been woken for it
         self._finished = False
         self._last: deque[events.Finish] = deque()  # to be done once nothing is left to refuse
         self._numbers = count(1)
-        self._queue = Queue()
         self._unaware = Unaware()
         self._worker: Worker | None = None
-        self._outgoing: deque[memoryview] = deque()
-        self._prompt: tuple[bytes, str] | None = None  # the worker's name for it, and our msg_id
         self._poller = zmq.Poller()
+        self._main = Lane(self._poller)
+        self._queue = self._main.queue
+        self._offers_subshells = subshells
+        self._subshells = Subshells(self._poller, inboxes.control, inboxes.iopub, self._answer)
+        self._stdin = Stdin(stdin, signer, builder, self._lanes)
         for source in (socket, stdin, inboxes.shell.fileno()):
             self._poller.register(source, zmq.POLLIN)
 
@@ -85,10 +100,14 @@ class Shell:
             # What the other threads say comes before what clients say: G14, and order.
             self._hear()
             if self._socket in ready:
+                self._receive(1)
+                self._advance()  # the worker can begin while we look for more
                 self._receive()
-            if self._stdin in ready:
-                self._receive_input()
-            self._write()
+            self._stdin.serve(ready)
+            self._main.write()
+            self._subshells.write()
+            for lane in self._subshells:
+                lane.write()
             self._advance()
             self._close_if_done()
             self._let_watch()
@@ -101,14 +120,19 @@ class Shell:
         """Give the milliseconds until the current request is one that takes long."""
         if self._sent_at is None or self._queue.current is None:
             return None
-        return int(max(0.0, self._sent_at + WATCH_AFTER - time.monotonic()) * 1000) + 1
+        due = self._sent_at + (WATCH_AFTER if self._shown else SHOW_AFTER)
+        return int(max(0.0, due - time.monotonic()) * 1000) + 1
 
     def _let_watch(self) -> None:
-        """Let Monitor see to a request that takes long; it learns of the end by itself."""
+        """Let IOPub and Monitor see to a request that takes long; they learn of the end alone."""
         current, worker, sent_at = self._queue.current, self._worker, self._sent_at
         if current is None or worker is None or sent_at is None:
             return
-        if time.monotonic() >= sent_at + WATCH_AFTER:
+        now = time.monotonic()
+        if not self._shown and now >= sent_at + SHOW_AFTER:
+            self._to_iopub.wake()
+            self._shown = True
+        if now >= sent_at + WATCH_AFTER:
             self._to_monitor.put(events.Watch(worker, current.number, sent_at))
             self._sent_at = None
 
@@ -119,62 +143,94 @@ class Shell:
             match event:
                 case events.Ready(worker):
                     self._worker = worker
+                    self._main.attach(worker.requests)
                     self._queue.ready = True
+                    self._subshells.attach(worker)
                 case events.Gone(generation):
                     self._part(generation)
                 case events.Unbegun(request):
-                    self._queue.put_back(request._replace(retried=True))
+                    self._lane_of(request).queue.put_back(request._replace(retried=True))
                 case events.InputAsked():
-                    self._ask(event)
+                    self._stdin.ask(event)
                 case events.Reply():
                     self._reply(event)
                 case events.Broken(report) | events.Stop(report):
-                    self._queue.refusing = report
+                    for lane in (self._main, *self._subshells):
+                        lane.queue.refusing = report
                 case events.Forwarded(message, channel):
-                    self._queue.arrive(Request(next(self._numbers), message, channel))
+                    self._queue_up(message, channel)
                 case events.TakeStock(generation):
-                    self._receive(ALL)
-                    stock = events.Stock(generation, self._queue.executions())
-                    self._to_control.put(stock)
-                case events.Interrupt():
-                    if number := self._queue.interrupt():
-                        self._to_control.put(events.InterruptMissed(number))
+                    self._take_stock(generation)
                 case events.Finish():
                     self._receive(ALL)
                     self._advance()
                     self._last.append(event)
                 case events.Closed():
                     self._finished = True
+                case _:
+                    self._hear_of_subshells(event)
+
+    def _hear_of_subshells(self, event: ToShell) -> None:
+        match event:
+            case events.Interrupt(subshell):
+                self._interrupt(subshell)
+            case events.SubshellAsked(request):
+                self._receive(ALL)  # what came before is still for the one that is deleted
+                self._subshells.asked(request, self._main)
+            case events.SubshellEnded(_, number):
+                self._subshells.ended(number)
 
     def _part(self, generation: int) -> None:
         worker = self._worker
         if worker is not None and worker.generation == generation:
-            os.close(worker.requests)
             worker.to_worker.close()
-            if worker.requests in self._poller:
-                self._poller.unregister(worker.requests)
+            self._main.part()
             self._worker = None
             self._queue.part()
+            self._subshells.part()
             self._to_iopub.wake()  # it may not have heard of the newest request
-            self._outgoing.clear()
-            self._prompt = None
+
+    def _lane_of(self, request: Request) -> Lane:
+        lane = self._main if request.subshell is None else self._subshells.lane_of(request)
+        assert lane is not None, "a lane is there as long as one of its requests is"
+        return lane
+
+    def _take_stock(self, generation: int) -> None:
+        """Count what will be aborted: what waits behind something that runs."""
+        self._receive(ALL)
+        others = [lane for lane in self._subshells if lane.queue.current is not None]
+        queued = sum(lane.queue.executions() for lane in (self._main, *others))
+        self._to_control.put(events.Stock(generation, queued))
+
+    def _interrupt(self, subshell: str | None) -> None:
+        """Interrupt a subshell; or what the main shell is about to run; or else all subshells."""
+        if subshell is not None:
+            if (lane := self._subshells.find(subshell)) is not None:
+                self._subshells.interrupt(lane)
+        elif number := self._queue.interrupt():
+            self._to_control.put(events.InterruptMissed(number))
+        else:
+            for lane in self._subshells:
+                self._subshells.interrupt(lane)
 
     def _reply(self, reply: events.Reply) -> None:
         if reply.abort:
             # What has arrived until now is aborted, and what is on its way, as far as one can tell.
             # Whoever sends after reading this reply is not.
             self._receive(ALL)
-        current = self._queue.current
+        lane = self._lane_of(reply.request)
+        current = lane.queue.current
         if current is not None and current.number == reply.request.number:
-            self._prompt = None
-        self._queue.over(reply)
+            lane.prompt = None
+        lane.queue.over(reply)
         if not reply.msg_type:
             return
         if reply.request.channel == "internal":
             self._to_control.put(reply)
             return
         frames = self._builder.reply(reply)  # dated before the next request begins
-        self._unaware.answered(reply.request.message, time.monotonic(), failed=reply.abort)
+        if lane is self._main:
+            self._unaware.answered(reply.request.message, time.monotonic(), failed=reply.abort)
         if reply.request.channel == "control":
             self._to_control.put(events.Outgoing(frames))
         else:
@@ -185,10 +241,11 @@ class Shell:
 
         Whoever has one may send requests at once, which are for the next worker.
         """
-        while self._last and self._queue.current is None and not self._queue:
+        while self._last and all(lane.is_idle for lane in (self._main, *self._subshells)):
             finish = self._last.popleft()
             if not finish.closing:
                 self._queue.refusing = None
+                self._subshells.clear()
             for answer in finish.last:
                 self._to_iopub.put(answer)
             if finish.closing:
@@ -206,15 +263,16 @@ class Shell:
                 log.warning("shell: a message was dropped: %s", error)
 
     def _arrive(self, message: Message) -> None:
-        request = Request(next(self._numbers), message, "shell")
         msg_type = message.msg_type
-        aborted = self._unaware.arrive(message, time.monotonic())
+        # Of the main shell's requests only: a failure there aborts none of a subshell's.
+        is_mains = message.subshell is None or not self._offers_subshells
+        aborted = is_mains and self._unaware.arrive(message, time.monotonic())
         if msg_type in FOR_THE_WORKER:
-            if msg_type == "comm_close":
-                self._note_close(message)
-            self._queue.arrive(request, aborted=aborted)
-        elif msg_type == "kernel_info_request":
-            self._answer(request, "kernel_info_reply", kernel_info())
+            self._queue_up(message, "shell", aborted=aborted)
+            return
+        request = Request(next(self._numbers), message, "shell")
+        if msg_type == "kernel_info_request":
+            self._answer(request, "kernel_info_reply", self._kernel_info())
         elif msg_type == "comm_info_request":
             self._comm_info(request)
         elif msg_type == "connect_request":
@@ -228,6 +286,26 @@ class Shell:
         else:
             log.warning("shell: no %r is known here; it gets no reply", msg_type)
             self._to_iopub.put(events.Answer(request, "", b"{}"))
+
+    def _queue_up(self, message: Message, channel: str, *, aborted: bool = False) -> None:
+        """Append a request for the worker to the queue of its shell."""
+        lane = self._main
+        if message.subshell is not None and self._offers_subshells:
+            found = self._subshells.find(message.subshell)
+            if found is None and (name := reply_type(message.msg_type)):
+                request = Request(next(self._numbers), message, channel)
+                self._answer(request, name, unknown(message.subshell))
+                return
+            # A comm message has no reply that could say so, and is not to be lost.
+            lane = found or lane
+        if message.msg_type == "comm_close":
+            self._note_close(message)
+        number = next(self._numbers)
+        request = Request(number, message, channel, subshell=lane.name)
+        lane.queue.arrive(request, aborted=aborted)
+
+    def _kernel_info(self) -> dict[str, object]:
+        return kernel_info(subshells=self._offers_subshells)
 
     def _answer(self, request: Request, msg_type: str, content: dict[str, object]) -> None:
         self._to_iopub.put(events.Answer(request, msg_type, dumps(content)))
@@ -250,99 +328,49 @@ class Shell:
         if isinstance(comm_id, str):
             self._to_iopub.put(events.CommClosed(comm_id))
 
-    # stdin.
-
-    def _ask(self, event: events.InputAsked) -> None:
-        current = self._queue.current
-        if current is None or current.number != event.number:
-            return
-        self._receive_input()  # what was typed for an earlier prompt answers no later one
-        msg_id = self._builder.new_id()
-        self._prompt = event.prompt, msg_id
-        message = current.message
-        frames = self._builder.build(
-            message.identities, "input_request", message.header, event.content, msg_id=msg_id
-        )
-        multipart.send(self._stdin, frames)
-
-    def _receive_input(self) -> None:
-        while True:
-            if (frames := multipart.receive(self._stdin)) is None:
-                return
-            try:
-                self._take_input(parse(frames, self._signer))
-            except MalformedMessageError as error:
-                log.warning("stdin: a message was dropped: %s", error)
-
-    def _take_input(self, message: Message) -> None:
-        current, prompt = self._queue.current, self._prompt
-        if message.msg_type != "input_reply" or current is None or prompt is None:
-            log.info("stdin: a %s that nobody waits for was dropped", message.msg_type)
-            return
-        name, msg_id = prompt
-        # Not every client says which prompt it answers; one that does must mean this one.
-        answers = message.parent()
-        if answers not in ("", msg_id, current.message.msg_id) or (
-            message.identities != current.message.identities
-        ):
-            log.info("stdin: an answer to another prompt was dropped")
-            return
-        self._prompt = None
-        self._send(Kind.INPUT_REPLY, current.number, message.content, name)
-
     # The worker.
 
+    def _lanes(self) -> Iterator[Lane]:
+        yield self._main
+        yield from self._subshells
+
     def _advance(self) -> None:
-        while (turn := self._queue.next()) is not None:
+        self._advance_in(self._main)
+        for lane in self._subshells:
+            self._advance_in(lane)
+        self._subshells.sweep()
+
+    def _advance_in(self, lane: Lane) -> None:
+        while (turn := lane.queue.next()) is not None:
             match turn:
                 case Turn.ABORT, request:
                     self._to_iopub.put(events.Abort(request))
                     self._to_control.put(events.Aborted())
                 case Turn.REFUSE, request:
-                    assert self._queue.refusing is not None
-                    self._to_iopub.put(events.Refuse(request, self._queue.refusing))
+                    assert lane.queue.refusing is not None
+                    self._to_iopub.put(events.Refuse(request, lane.queue.refusing))
                 case Turn.SEND, request:
-                    self._send_request(request)
+                    self._send_request(lane, request)
 
-    def _send_request(self, request: Request) -> None:
+    def _send_request(self, lane: Lane, request: Request) -> None:
         worker = self._worker
         assert worker is not None, "the queue sends to a ready worker only"
         message = request.message
         # IOPub must know the request before a record of it can come. That record wakes it, or the
-        # worker's death does, or `_part`: to be woken now, it would compete with this thread.
+        # worker's death does, or `_part`, or `_let_watch`: to be woken now, it would compete with
+        # this thread.
         self._to_iopub.append(events.Sent(request, worker.generation))
-        if self._queue.interrupted == request.number:
-            worker.ledger[Slot.INTERRUPT] = request.number
-        worker.ledger[Slot.SENT] = request.number
-        self._sent_at = time.monotonic()
-        self._send(
-            Kind.REQUEST, request.number, message.msg_type.encode(),
+        parts: Sequence[Buffer] = (
+            message.msg_type.encode(),
             message.header, message.content, message.metadata, *message.buffers,
         )  # fmt: skip
-
-    def _send(self, kind: Kind, number: int, *parts: bytes) -> None:
-        if self._worker is None:
-            return  # it has gone meanwhile, and with it whatever waits for this
-        given = records.hand_over(kind, parts, self._worker.to_worker)
-        self._outgoing.extend(map(memoryview, records.encode(kind, number, given)))
-        self._write()
-
-    def _write(self) -> None:
-        """Write what the pipe takes; ask the poller to tell when it takes more."""
-        worker, outgoing = self._worker, self._outgoing
-        if worker is None or not outgoing:
-            return
-        try:
-            while outgoing:
-                written = os.writev(worker.requests, list(outgoing)[:64])
-                while outgoing and written >= len(outgoing[0]):
-                    written -= len(outgoing.popleft())
-                if written:
-                    outgoing[0] = outgoing[0][written:]
-        except BlockingIOError:
-            self._poller.register(worker.requests, zmq.POLLOUT)
-            return
-        except BrokenPipeError:
-            outgoing.clear()  # it is dead; IOPub will say so
-        if worker.requests in self._poller:
-            self._poller.unregister(worker.requests)
+        given: Sequence[Buffer | Handed] = parts
+        if lane is self._main:
+            if self._queue.interrupted == request.number:
+                worker.ledger[Slot.INTERRUPT] = request.number
+            worker.ledger[Slot.SENT] = request.number
+            self._sent_at, self._shown = time.monotonic(), False
+            given = records.hand_over(Kind.REQUEST, parts, worker.to_worker)
+        elif lane.pipe == NO_PIPE:
+            self._subshells.open(lane)
+        lane.send(records.encode(Kind.REQUEST, request.number, given))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from ..shared.records import Kind, Record, RecordError
 from . import post_mortem
 from .actions import Action, Log, Publish, TellControl, TellShell
+from .answers import BUSY, IDLE, failed, reply, reply_type
 from .checks import check, number_in, open_comms, string, written
 from .comms import Comms
 from .errors import MalformedMessageError
@@ -38,18 +39,19 @@ from .events import (
     Reply,
     Request,
     Sent,
+    SubshellEnded,
     Unbegun,
 )
+from .requests import Requests
 from .streams import Captured, Streams, Text
 from .wire import NO_PARENT, dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .post_mortem import Costs, Facts, Report
+    from .post_mortem import Facts
+    from .requests import Open
 
-BUSY = dumps({"execution_state": "busy"})
-IDLE = dumps({"execution_state": "idle"})
 STARTING = dumps({"execution_state": "starting"})
 ABORTED = dumps({"status": "aborted"})
 
@@ -65,23 +67,26 @@ class Transcript:
         self._greeted = self._leaving = False
         self._native = ""  # the end of what a post-mortem shows of the worker's stderr
         self._captured = (Captured(), Captured())
-        self._open: Request | None = None  # sent to the worker and not over
-        self._begun = False
-        self._parents: dict[int, bytes] = {}  # headers of requests that the worker can still name
-        self._forgotten: set[int] = set()  # ... and those that it cannot
-        self._cell = 0  # the newest execute_request: what is written by nobody known belongs to it
-        self._execution_count = 0
-        self.next_count = 1
-        """The execution_count of the next cell."""
+        self._requests = Requests()
         self._comms = Comms()
 
     def __repr__(self) -> str:
-        return f"<Transcript of worker {self._generation}: open {self._open}, begun {self._begun}>"
+        return f"<Transcript of worker {self._generation}: {self._requests}>"
+
+    @property
+    def next_count(self) -> int:
+        """The execution_count of the next cell."""
+        return self._requests.next_count
 
     @property
     def is_busy(self) -> bool:
         """Tell whether the worker has a request that is not over."""
-        return self._open is not None
+        return bool(self._requests)
+
+    @property
+    def awaits_begin(self) -> bool:
+        """Tell whether the worker has a request of which it has not said that it has begun."""
+        return self._requests.await_begin
 
     # What the supervisor itself has to say.
 
@@ -94,9 +99,7 @@ class Transcript:
         if event.generation != self._generation:
             # That worker is closed. It never began this request, so the next one may have it.
             return [TellShell(Unbegun(event.request))]
-        assert self._open is None, "Shell sends one request at a time"
-        self._open, self._begun = event.request, False
-        self._parents[event.request.number] = event.request.message.header
+        self._requests.sent(event.request)
         return []
 
     def answer(self, event: Answer) -> list[Action]:
@@ -105,7 +108,7 @@ class Transcript:
         pair = [Publish("status", parent, BUSY), Publish("status", parent, IDLE)]
         if event.publish:
             pair.insert(1, Publish(event.msg_type, parent, event.content))
-        return [*self._flush(), *pair, _reply(event.request, event.msg_type, event.content)]
+        return [*self._flush(), *pair, reply(event.request, event.msg_type, event.content)]
 
     def abort(self, event: Abort) -> list[Action]:
         """Answer a queued execute_request that will not be run (G11, G21)."""
@@ -113,12 +116,13 @@ class Transcript:
         return self.answer(Answer(event.request, "execute_reply", ABORTED))
 
     def refuse(self, event: Refuse) -> list[Action]:
-        """Answer a request for which there is no worker (G25)."""
-        return self._flush() + self._failed(event.request, event.report, begun=False)
+        """Answer a request for which there is no worker (G25), or no subshell."""
+        self._requests.drop(event.request.number)
+        return self._flush() + self._failed(event.request, event.report, self._requests.count)
 
     def remark(self, event: Remark) -> list[Action]:
         """Tell something on stderr of the running request, if it still runs."""
-        if self._open is None or self._open.number != event.number or not self._begun:
+        if self._requests.running(event.number) is None:
             return []
         return self._texts(self.streams.add(event.number, "stderr", event.text))
 
@@ -183,77 +187,49 @@ class Transcript:
         if generation != self._generation:
             return []
         actions = self._release(None, None, final=True) + self._flush()
-        request, begun = self._open, self._begun
-        report = post_mortem.report(self._add_to(facts))
-        self._generation, self._open, self._begun = 0, None, False
-        actions.append(TellShell(Gone(generation)))
+        opened = self._requests.end()
+        facts = self._add_to(facts)
         meant = facts.stopping or facts.restarting
-        if request is not None and (begun or request.retried or meant):
-            actions += self._failed(request, report, begun=begun, costs=facts.costs)
-        elif request is not None:
-            actions.append(TellShell(Unbegun(request)))
-        told = request is not None and (begun or request.retried)
+        self._generation = 0
+        actions.append(TellShell(Gone(generation)))
+        told: list[post_mortem.Report] = []
+        for one in opened:
+            if one.begun or one.request.retried or meant:
+                told.append(why := post_mortem.report(_of(facts, one)))
+                costs = facts.costs if one.request.subshell is None else None
+                actions += self._failed(one.request, why, one.count, begun=one.begun, costs=costs)
+            else:
+                actions.append(TellShell(Unbegun(one.request)))
+        # Of several that ran, the one to blame is the one whose cell the stack shows.
+        report = max(told, key=lambda why: why.line) if told else post_mortem.report(facts)
         if self._greeted and not told and not report.expected:
             # One that dies before its hello has said so itself, and the next may do better.
             actions.append(self._text(Text(0, "stderr", report.text + "\n")))
         if not facts.outcome.restored:
             actions += self._close_comms(self._comms.clear())
-            self._parents.clear()
-            self._forgotten.clear()
-            self._cell = self._execution_count = 0
-            self.next_count = 1
+            self._requests.forget()
         actions.append(TellControl(Buried(generation, report)))
         return actions
 
     # Helpers, callee below caller.
 
     def _failed(
-        self, request: Request, report: Report, *, begun: bool, costs: Costs | None = None
+        self,
+        request: Request,
+        why: post_mortem.Report,
+        count: int,
+        *,
+        begun: bool = False,
+        costs: post_mortem.Costs | None = None,
     ) -> list[Action]:
-        if request.channel == "internal":
-            told = dumps({"status": "error", "ename": report.ename, "evalue": report.evalue})
-            return [TellShell(Reply(request, reply_type(request.message.msg_type), told))]
-        parent = request.message.header
-        actions: list[Action] = [] if begun else [Publish("status", parent, BUSY)]
-        error: dict[str, object] = {
-            "ename": report.ename, "evalue": report.evalue, "traceback": list(report.lines),
-        }  # fmt: skip
-        msg_type = request.message.msg_type
-        if msg_type == "comm_close":
-            self._forget_close(request)
-        actions.append(Publish("error", parent, dumps(error)))
-        actions.append(Publish("status", parent, IDLE))
-        content = {"status": "error", **error}
-        if msg_type == "execute_request":
-            content |= {
-                "execution_count": self._execution_count, "user_expressions": {}, "payload": [],
-            }  # fmt: skip
-        # Whoever gets no reply goes on at the idle, which comes before Shell can look at its queue.
-        name = reply_type(msg_type)
-        abort = bool(name) and not report.expected
-        reply = Reply(
-            request,
-            name,
-            dumps(content),
-            dumps(costs.metadata()) if costs is not None else b"{}",
-            abort=abort,
-        )
-        return [*actions, TellShell(reply)]
-
-    def _forget_close(self, request: Request) -> None:
-        with suppress(MalformedMessageError):
-            self._comms.forgotten(str(request.message.parsed_content().get("comm_id")))
+        if request.message.msg_type == "comm_close":
+            with suppress(MalformedMessageError):
+                self._comms.forgotten(str(request.message.parsed_content().get("comm_id")))
+        return failed(request, why, count, begun=begun, costs=costs)
 
     def _add_to(self, facts: Facts) -> Facts:
-        """Add what is known here of the request that ran."""
-        code = ""
-        request = self._open
-        if request is not None and self._begun and request.message.msg_type == "execute_request":
-            with suppress(MalformedMessageError):
-                code = str(request.message.parsed_content().get("code", ""))
+        """Add what is known here."""
         return facts._replace(
-            code=code,
-            execution_count=self._execution_count,
             native=self._native,
             leaving=self._leaving,
             before_hello=not self._greeted,
@@ -262,17 +238,18 @@ class Transcript:
     def _check(self, record: Record) -> None:
         """Raise RecordError for a record that makes no sense, or cannot come now."""
         check(record)
-        request = self._open if self._open and self._open.number == record.number else None
+        one = self._requests.get(record.number)
         match record.kind:
             case Kind.HELLO if self._greeted:
                 raise RecordError("a worker says hello once")
-            case Kind.BEGIN if request is None or self._begun:
+            case Kind.BEGIN if one is None or one.begun:
                 raise RecordError(f"request {record.number} begins, but was not sent")
-            case Kind.INPUT | Kind.DONE as kind if request is None or not self._begun:
+            case Kind.INPUT | Kind.DONE as kind if one is None or not one.begun:
                 raise RecordError(f"{kind.name} of request {record.number}, which does not run")
-            case Kind.DONE if request is not None:
-                if string(record.parts[2]) != reply_type(request.message.msg_type):
-                    raise RecordError(f"{record.parts[2]!r} answers no {request.message.msg_type}")
+            case Kind.DONE if one is not None:
+                msg_type = one.request.message.msg_type
+                if string(record.parts[2]) != reply_type(msg_type):
+                    raise RecordError(f"{record.parts[2]!r} answers no {msg_type}")
 
     def _written(self, record: Record) -> list[Action]:
         name = "stdout" if record.kind is Kind.STDOUT else "stderr"
@@ -285,20 +262,12 @@ class Transcript:
     # One method for each kind of record, after it was checked and what stands before it was told.
 
     def _begin(self, record: Record) -> list[Action]:
-        assert self._open is not None
-        message = self._open.message
-        self._begun = True
         self._native = ""
-        self._execution_count = number_in(record.parts[0])
-        self.next_count = self._execution_count
-        if message.msg_type == "execute_request":
-            self._cell = record.number
-            self.next_count += 1
-        self._forgotten.update(number for (number,) in struct.iter_unpack("<Q", record.parts[1]))
-        for number in self._forgotten - {record.number, self._cell}:
-            self._forgotten.discard(number)
-            self._parents.pop(number, None)
-        return [] if self._open.channel == "internal" else [Publish("status", message.header, BUSY)]
+        forgotten = (number for (number,) in struct.iter_unpack("<Q", record.parts[1]))
+        request = self._requests.begin(record.number, number_in(record.parts[0]), forgotten)
+        if request.channel == "internal":
+            return []
+        return [Publish("status", request.message.header, BUSY)]
 
     def _publish(self, record: Record) -> list[Action]:
         name, content, metadata, *buffers = record.parts
@@ -329,15 +298,15 @@ class Transcript:
         return [TellShell(InputAsked(record.number, content, prompt))]
 
     def _done(self, record: Record) -> list[Action]:
-        request = self._open
-        assert request is not None
-        part, abort, msg_type, content, metadata = record.parts
-        self._execution_count = number_in(part)
-        self._open, self._begun = None, False
-        reply = Reply(request, string(msg_type), content, metadata, abort=abort == b"1")
+        count, abort, msg_type, content, metadata = record.parts
+        request = self._requests.over(record.number, number_in(count))
+        over = Reply(request, string(msg_type), content, metadata, abort=abort == b"1")
         if request.channel == "internal":
-            return [TellShell(reply)]
-        return [Publish("status", request.message.header, IDLE), TellShell(reply)]
+            return [TellShell(over)]
+        return [Publish("status", request.message.header, IDLE), TellShell(over)]
+
+    def _subshell_ended(self, record: Record) -> list[Action]:
+        return [TellShell(SubshellEnded(self._generation, record.number))]
 
     def _leave(self, _: Record) -> list[Action]:
         self._leaving = True
@@ -364,7 +333,7 @@ class Transcript:
         if not final and out.is_empty and err.is_empty:
             return []
         # Whoever wrote these bytes (C code, a child) cannot be asked for which request.
-        number = self._open.number if self._open is not None and self._begun else self._cell
+        number = self._requests.owner()
         native = err.release(err_mark, final=final)
         self._native = (self._native + native)[-NATIVE_TAIL:]
         return self._texts(
@@ -375,7 +344,7 @@ class Transcript:
         )
 
     def _flush(self) -> list[Action]:
-        return self._texts(self.streams.take())
+        return self._texts(texts) if (texts := self.streams.take()) else []
 
     def _texts(self, texts: Sequence[Text]) -> list[Action]:
         return [self._text(text) for text in texts]
@@ -385,7 +354,7 @@ class Transcript:
         return Publish("stream", self._parent(text.number), content, topic=f"stream.{text.name}")
 
     def _parent(self, number: int) -> bytes:
-        return self._parents.get(number, NO_PARENT)
+        return self._requests.parent(number)
 
 
 _HANDLERS = {
@@ -399,14 +368,14 @@ _HANDLERS = {
     Kind.DONE: Transcript._done,  # noqa: SLF001
     Kind.LEAVING: Transcript._leave,  # noqa: SLF001
     Kind.LOG: Transcript._log,  # noqa: SLF001
+    Kind.SUBSHELL_ENDED: Transcript._subshell_ended,  # noqa: SLF001
 }
 
 
-def reply_type(msg_type: str) -> str:
-    """Name the reply of a request: X_request has an X_reply, comm messages have none."""
-    return msg_type.removesuffix("_request") + "_reply" if msg_type.endswith("_request") else ""
-
-
-def _reply(request: Request, msg_type: str, content: bytes) -> TellShell | TellControl:
-    reply = Reply(request, msg_type, content)
-    return TellShell(reply) if request.channel == "shell" else TellControl(reply)
+def _of(facts: Facts, one: Open) -> Facts:
+    """Add what is known of a request that ran."""
+    code = ""
+    if one.begun and one.is_cell:
+        with suppress(MalformedMessageError):
+            code = str(one.request.message.parsed_content().get("code", ""))
+    return facts._replace(code=code, execution_count=one.count)

@@ -12,7 +12,7 @@ import zmq
 
 from ..shared.ledger import Slot
 from ..shared.limits import Why, slot_of
-from ..shared.signals import STACK_SIGNAL
+from ..shared.signals import LOOK_SIGNAL, STACK_SIGNAL
 from . import memory
 from .events import Ready
 from .pipes import PIPE_SIZE
@@ -85,6 +85,11 @@ class WorkerProcess:
         self.worker.ledger[Slot.INTERRUPTS] = self._interrupts
         self.signal(signal.SIGINT)
 
+    def look(self) -> None:
+        """Have it look at the orders that it was sent."""
+        with suppress(ProcessLookupError):
+            os.kill(self.worker.pid, LOOK_SIGNAL)
+
     def ask_for_stacks(self) -> None:
         """Ask for the Python stacks: C code writes them into the crash pipe, whatever runs."""
         with suppress(ProcessLookupError):
@@ -142,6 +147,7 @@ class WorkerProcess:
         if not self._offered:
             os.close(self.worker.requests)
             self.worker.to_worker.close()
+            self.worker.orders.close()
         os.close(self._crash)
         os.close(self.worker.pidfd)
         return facts

@@ -158,8 +158,9 @@ FRAMES = [
         "import polars as pl\ndf = pl.DataFrame({'a': range(100000)})\n"
         "df = df.with_columns(b=pl.col('a') * 2)\n"
         "total = df.group_by(pl.col('a') % 7).agg(pl.col('b').sum())",
-        "(int(total['b'].sum()), df.shape, pl.DataFrame({'x': [1, 2]})['x'].sum())",
-        "(9999900000, (100000, 2), 3)",
+        "(df.group_by(pl.col('a') % 7).agg(pl.col('b').sum()).sort('a').equals(total.sort('a')), "
+        "len(df))",
+        "(True, 100000)",
         moved="polars",
         needs=("polars",),
     ),
@@ -167,9 +168,10 @@ FRAMES = [
         "duckdb",
         "import duckdb\ndb = duckdb.connect(); db.execute('create table t as select range x from "
         "range(1000000)'); first = db.execute('select sum(x) from t').fetchone()",
-        "(first, 'db' in dir())",
-        "((499999500000,), False)",
+        "(first, 'db' in dir(), duckdb.sql('select 1').fetchall())",
+        "((499999500000,), False, [(1,)])",
         moved="duckdb",
+        losses=("db (",),
         needs=("duckdb",),
     ),
     Case(
@@ -258,8 +260,8 @@ losses = [step() for _ in range(5)]; weights = net[0].weight.detach().clone()
         "import jax, jax.numpy as jnp\n"
         "f = jax.jit(lambda x: (x @ x).sum()); a = jnp.ones((200, 200)); "
         "first = float(f(a))",
-        "(float((a @ a).sum()), first)",
-        "(8000000.0, 8000000.0)",
+        "(float(a.sum()), float(jax.jit(lambda x: (x @ x).sum())(a)) == first)",
+        "(40000.0, True)",
         moved="jax",
         needs=("jax",),
     ),
@@ -310,17 +312,18 @@ PARALLEL = [
         "import zmq\ncontext = zmq.Context(); a, b = context.socket(zmq.PAIR), "
         "context.socket(zmq.PAIR)\na.bind('tcp://127.0.0.1:*'); b.connect(a.LAST_ENDPOINT); "
         "a.send(b'x'); got = b.recv()",
-        "(got, 'context' in dir(), 'a' in dir())",
-        "(b'x', False, False)",
+        "(got, [name for name in ('context', 'a', 'b') if name in dir()])",
+        "(b'x', [])",
         moved="libzmq",
+        losses=("context (", "a (", "b ("),
         needs=("zmq",),
     ),
     Case(
         "blosc2",
         "import blosc2, numpy as np\n"
         "blosc2.set_nthreads(4); c = blosc2.pack_array2(np.arange(1e6))",
-        "blosc2.unpack_array2(c)[3].item()",
-        "3.0",
+        "blosc2.unpack_array2(c).sum()",
+        "np.float64(499999500000.0)",
         moved="blosc2",
         needs=("blosc2",),
     ),

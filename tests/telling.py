@@ -29,15 +29,18 @@ STOPPING = Facts(stopping=True)
 _REPORT = re.compile(r"\x1b\[31m(Kernel\w+)\x1b\[0m: ")
 
 
-def message(msg_id, msg_type="execute_request", content=b"{}", buffers=()):
+def message(msg_id, msg_type="execute_request", content=b"{}", buffers=(), subshell=None):
     """Make a client's message; its header is as short as can be."""
     header = f'{{"msg_id":"{msg_id}"}}'.encode()
-    return Message((b"client",), header, b"{}", b"{}", content, buffers, str(msg_id), msg_type)
+    return Message(
+        (b"client",), header, b"{}", b"{}", content, buffers, str(msg_id), msg_type, subshell
+    )
 
 
-def request(number, msg_type="execute_request", channel="shell", *, retried=False):
+def request(number, msg_type="execute_request", channel="shell", *, retried=False, subshell=None):
     """Make a request whose number is its msg_id, too."""
-    return Request(number, message(number, msg_type), channel, retried)
+    asked = message(number, msg_type, subshell=subshell)
+    return Request(number, asked, channel, retried, subshell)
 
 
 def record(kind, number=0, *parts, marks=(0, 0)):
@@ -70,6 +73,8 @@ def _tell_kind(_, __, action):
             words = f"unbegun {asked.message.msg_id}"
         case events.InputAsked(number, content, prompt):
             words = f"input {number} {content.decode()} {prompt.decode()}"
+        case events.SubshellEnded(_, number):
+            words = f"ended {number}"
         case _:
             words = f"{type(event).__name__.lower()} {event.generation}"
     return (
@@ -124,11 +129,12 @@ class Teller:
         self.generation = generation
         assert self.transcript.attach(generation) == []
 
-    def sent(self, number, msg_type="execute_request", *, generation=None, retried=False):
+    def sent(
+        self, number, msg_type="execute_request", *, generation=None, retried=False, subshell=None
+    ):
         self.types[number] = msg_type
-        event = events.Sent(
-            request(number, msg_type, retried=retried), generation or self.generation
-        )
+        asked = request(number, msg_type, retried=retried, subshell=subshell)
+        event = events.Sent(asked, generation or self.generation)
         return tell(self.transcript.sent(event))
 
     def record(self, kind, number=0, *parts, marks=(0, 0)):

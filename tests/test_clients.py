@@ -286,6 +286,19 @@ else:
             assert kind in [name for name, _ in transcript]
         assert len(frontend.kernel.family()) == 3
 
+    def test_a_child_that_native_code_forks_is_known_as_one(self, frontend):
+        """G38: Python's hooks do not run for it; what it prints comes as a child's output."""
+        cell = """
+import ctypes, os
+pid = ctypes.PyDLL(None).fork()
+if not pid:
+    print('child', get_ipython().publisher.is_ours())
+    os._exit(0)
+os.waitpid(pid, 0)
+print('parent', get_ipython().publisher.is_ours())
+"""
+        assert frontend.run(cell) == [("stdout", "child False\nparent True\n")]
+
     def test_a_child_that_runs_on_does_not_keep_the_cell_from_ending(self, frontend):
         """G38: idle and reply come while it lives; it may print later, and takes no request."""
         code = """

@@ -19,6 +19,7 @@ from world import World, every_schedule
 
 PAIRED = ("busy", "idle")
 NOTICES = ("reply", "over", "control", "unbegun", "input", "gone", "hello", "buried", "log")
+SHELLS = ("main", "s")
 WORKERS = ("execute_request", "complete_request", "comm_open", "comm_msg", "comm_close")
 
 
@@ -67,7 +68,7 @@ def check_written(world, messages):
         assert [one.what for one in published if wrote[one.what].sender == sender] == order
     for one in published:
         assert one.parent in wrote[one.what].parents, one
-        if wrote[one.what].sender == "main":
+        if wrote[one.what].sender in SHELLS:
             assert one.at < world.told.index(f"idle {one.parent}")
     generations = [wrote[one.what].generation for one in published]
     assert generations == sorted(generations)
@@ -85,10 +86,13 @@ def check_requests(world, messages):
         assert len(replies) == 1
         assert world.told.index(f"idle {msg_id}") < world.told.index(replies[0])
         assert world.replies.count(replies[0]) == 1
-    workers = [one.msg_id for one in world.arrived if one.msg_type in WORKERS]
     pairs = [(one.what, one.parent) for one in messages if one.what in PAIRED]
-    expected = [(word, msg_id) for msg_id in workers for word in PAIRED]
-    assert [pair for pair in pairs if pair[1] in workers] == expected
+    workers = [one.msg_id for one in world.arrived if one.msg_type in WORKERS]
+    for subshell in {one.subshell for one in world.arrived}:
+        its = [one.msg_id for one in world.arrived if one.subshell == subshell]
+        its = [msg_id for msg_id in its if msg_id in workers]
+        expected = [(word, msg_id) for msg_id in its for word in PAIRED]
+        assert [pair for pair in pairs if pair[1] in its] == expected
     alone = [pair for pair in pairs if pair[1] not in workers]
     assert [len(list(group)) for _, group in groupby(alone, lambda pair: pair[1])] == [2] * (
         len(alone) // 2
@@ -105,11 +109,17 @@ def check_deaths(world):
         if world.life.stopping:
             assert on_stderr == 0
         elif running:
-            assert story[:2] == [f"error {running} KernelKilled", f"idle {running}"]
-            if story[2] != f"over {running}":  # a comm message, which aborts nothing
-                assert story[2].startswith(f"reply {running} ")
-                assert story[2].endswith("error aborting")
-            assert (errors, on_stderr) == ([running], 0)
+            for msg_id in running:
+                begin = story.index(f"error {msg_id} KernelKilled")
+                assert story[begin + 1] == f"idle {msg_id}"
+                end = story[begin + 2]
+                if end != f"over {msg_id}":  # a comm message, which aborts nothing
+                    assert end.startswith(f"reply {msg_id} ")
+                    assert end.endswith("error aborting")
+            # What is new to a second worker in a row, and not begun, is told with them.
+            assert set(running) <= set(errors)
+            assert len(errors) == len(set(errors))
+            assert on_stderr == 0
         else:
             # What a second worker in a row did not begin is told so (and it is told of nobody else
             # then); a worker that never said hello is told when no more are started (G25).
@@ -121,10 +131,24 @@ def check_deaths(world):
 
 
 def check_aborted(world):
-    """G11, G21: what waited at a failure is aborted; what came after its reply is not."""
-    waiting = {one.msg_id for arrived in world.aborts for one in arrived}
-    until = [at for at, line in enumerate(world.replies) if line.endswith("aborting")][:1]
-    for one in world.arrived:
+    """G11, G21: what waited at a failure is aborted; what came after its reply is not.
+
+    In the same shell, that is. What shells do to each other's queues is nothing.
+    """
+    for subshell in {one.subshell for one in world.arrived}:
+        check_aborted_in(world, [one for one in world.arrived if one.subshell == subshell])
+
+
+def check_aborted_in(world, its):
+    """Hold that against what happened in one shell."""
+    own = {one.msg_id for one in its}
+    waiting = {one.msg_id for arrived in world.aborts for one in arrived} & own
+    until = [
+        at
+        for at, line in enumerate(world.replies)
+        if line.endswith("aborting") and line.split()[1] in own
+    ][:1]
+    for one in its:
         if one.msg_type == "execute_request":
             (at,) = (at for at, line in enumerate(world.replies) if f"reply {one.msg_id} " in line)
             must = one.msg_id in waiting and at > until[0]
@@ -270,6 +294,57 @@ class TestComms:
         for story in stories:
             assert story.index("busy 3") < story.index("comm_close 3 c") < story.index("idle 3")
             assert "reply 7 comm_info_reply none" in story
+
+
+class TestSubshells:
+    """What runs at once, and who waits for whom."""
+
+    def test_run_beside_the_main_shell(self):
+        """G1 to G4, G10: each shell's requests in order, with their own output; no other order."""
+        cells = {"1": ["print A"], "2": ["print B"]}
+        stories = try_all(cells, [f"{CELL} 1; {CELL}@s 2; {CELL}@s 3"], swift=True)
+        assert any(
+            story.index("busy 1") < story.index("idle 3") < story.index("idle 1")
+            for story in stories
+        )
+        assert all(story.index("idle 2") < story.index("busy 3") for story in stories)
+
+    def test_abort_what_is_their_own(self):
+        """G11: a failure in one shell aborts nothing in another."""
+        cells = {"1": ["fail"], "3": ["print C"]}
+        asked = [f"{CELL} 1; {CELL}@s 3; {CELL} 2"]
+        stories = try_all(cells, asked, swift=True)
+        for story in stories:
+            assert "reply 2 execute_reply aborted" in story
+            assert "reply 3 execute_reply ok" in story
+
+    def test_write_bytes_that_belong_to_who_runs(self):
+        """G6: to the main shell's cell, if one runs; else to the subshell's."""
+        cells = {"1": ["write A"], "2": ["write B"]}
+        try_all(cells, [f"{CELL} 1"], [f"{CELL}@s 2"], swift=True)
+
+    def test_end_with_the_worker(self):
+        """G9, G18, G19, G21: each request that ran is told of the death, and none twice."""
+        cells = {"1": ["print A"], "2": ["print B"]}
+        stories = try_all(cells, [f"{CELL} 1; {CELL}@s 2"], deaths=1, swift=True)
+        assert any("error 1 KernelKilled" in story and "error 2 KernelKilled" in story
+                   for story in stories)  # fmt: skip
+        assert any("error 1 KernelKilled" in story and "reply 2 execute_reply ok" in story
+                   for story in stories)  # fmt: skip
+
+    def test_speak_through_comms_while_a_cell_runs(self):
+        """G13, G14: a comm that one shell opened is spoken through by the other, and closed."""
+        cells = {"1": ["comm_open c"], "2": ["comm_close c"]}
+        asking = ["see comm_open 1 c", "comm_msg@s 2 c", "see idle 2", "comm_info_request 9"]
+        stories = try_all(cells, [f"{CELL} 1"], asking, swift=True)
+        assert all("reply 9 comm_info_reply none" in story for story in stories)
+
+    def test_end_because_the_kernel_does(self):
+        """G9: whatever runs or waits in any shell gets its answer."""
+        asked = [f"{CELL} 1; {CELL}@s 2"]
+        stories = try_all({}, asked, shutdown=True, swift=True)
+        assert any("error 1 KernelStopped" in story and "error 2 KernelStopped" in story
+                   for story in stories)  # fmt: skip
 
 
 class TestDeath:

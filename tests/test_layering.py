@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 
@@ -53,6 +54,16 @@ def imports(path, package, *, at_run_time=False):
                 yield from (f"{name}.{alias.name}" for alias in node.names)
             else:
                 yield name
+
+
+def test_every_folder_of_code_is_installed():
+    """A wheel has what the checkout has: a folder that pyproject.toml forgets is not in it."""
+    root = Path(__file__).parents[1]
+    listed = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {
+        path.parent.relative_to(root) for name in PACKAGES for path in root.glob(f"{name}/**/*.py")
+    }
+    assert sorted(listed) == sorted(".".join(("bulkhead_kernel", *each.parts)) for each in folders)
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -69,6 +69,7 @@ BAD = [
     *(f"--cell-timeout={value}" for value in ("0", "-1", "nan", "inf", "soon")),
     "--memory-limit=",
     "--measure-cells=maybe",
+    "--subshells=maybe",
 ]
 
 

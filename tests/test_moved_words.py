@@ -40,8 +40,12 @@ class TestWhatIsTold:
 
     def test_tells_which_cells_are_lost(self):
         """G42: an older state is never taken for the newest."""
-        lines = told(Moved(("a",), 1, (), 0, apart=False), after=2)
-        assert lines[1] == "Nothing was run again: what In [3] to [4] did to variables is lost."
+        moved = Moved(("a",), 1, (), 0, apart=False)
+        lost = "Nothing was run again: what In [3] to [4] did to variables is lost."
+        assert told(moved, after=2)[1] == lost
+        outcome = Outcome(after=2, why_not=WHY, moved=moved, behind="it was busy")
+        lines = variables(outcome, 5, ran=True)
+        assert lines[1:3] == [lost, "There was no newer snapshot: it was busy."]
 
     def test_nothing_moved_is_a_fresh_start(self):
         """G42: said as such, with every reason."""

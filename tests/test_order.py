@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import random
 import re
+import time
 
 import pytest
 from frontend import DEADLINE, Gate, UnexpectedError, merged
@@ -157,6 +158,20 @@ class TestRequests:
         for kind, parent in requests:
             if kind is not None:
                 assert frontend.recv("shell").parent_id == parent
+
+    def test_a_silent_cell_that_had_to_wait_for_a_task_is_seen_to_begin(self, frontend, tmp_path):
+        """G2: its worker wakes nobody when it begins; nothing else must be needed to see it."""
+        task, cell = Gate(tmp_path), Gate(tmp_path)
+        hog = f"async def hog():\n    await asyncio.sleep(0.05)\n    {task.wait}"
+        assert frontend.run(f"import asyncio\n{hog}\n_ = asyncio.create_task(hog())") == []
+        with task.meet():
+            parent = frontend.execute(f"{cell.wait};")
+            time.sleep(0.2)  # it has been looked for, and was not there
+        released = time.monotonic()
+        frontend.recv_begin(parent)
+        assert time.monotonic() - released < DEADLINE / 3  # and not what wakes the kernel then
+        cell.open()
+        assert frontend.finish(parent, begun=True) == []
 
     def test_control_pairs_are_whole_within_a_cell(self, frontend):
         """G3: a pair of the control channel may fall into a cell; nothing falls into the pair."""

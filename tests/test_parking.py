@@ -10,18 +10,36 @@ from contextlib import ExitStack
 
 import pytest
 from bulkhead_kernel.shared import parking
-from bulkhead_kernel.shared.parking import Awake, Parked, Unable, Wake
+from bulkhead_kernel.shared.parking import (
+    Awake,
+    Donate,
+    Donated,
+    Heir,
+    Inherit,
+    Inherited,
+    Loading,
+    Parked,
+    Unable,
+    Wake,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 words = st.lists(st.text(max_size=20), max_size=5).map(tuple)
 numbers = st.integers(0, 1 << 40)
 messages = st.one_of(
-    st.builds(Parked, numbers, numbers, st.floats(0, 1e6), words),
+    st.builds(Parked, numbers, numbers, st.floats(0, 1e6), words, st.text(max_size=50)),
     st.builds(Unable, st.text(max_size=50), numbers, st.booleans()),
     st.builds(Wake, numbers, numbers),
     st.builds(Awake, st.text(max_size=50), words),
+    st.builds(Donate, st.booleans(), st.floats(0, 1e6), numbers),
+    st.builds(Donated, st.booleans()),
+    st.just(Heir()),
+    st.builds(Inherit, words, words, numbers),
+    st.builds(Loading, numbers, st.text(max_size=50), numbers),
+    st.builds(Inherited, words, numbers, words, numbers, st.booleans()),
 )
+KINDS = (Parked, Unable, Wake, Awake, Donate, Donated, Heir, Inherit, Loading, Inherited)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
@@ -82,9 +100,9 @@ class TestForeignPackets:
         assert parking.receive(other, 1)[0] is None
 
     @given(
-        st.sampled_from(["Parked", "Unable", "Wake", "Awake", "Other", 3, None]),
+        st.sampled_from([*(kind.__name__ for kind in KINDS), "Other", 3, None]),
         st.dictionaries(
-            st.sampled_from([*Parked._fields, *Unable._fields, *Wake._fields, *Awake._fields]),
+            st.sampled_from([name for kind in KINDS for name in kind._fields]),
             json_values,
         ),
     )

@@ -22,9 +22,8 @@ ALL = [*PLAIN, *LIBRARIES]
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 BACK = "Its variables are back"
 BEHIND = "Its variables are as they were after In [1]."
+MOVED = "moved to a fresh interpreter, as they were after In ["
 GONE = "Its variables are gone"
-MOVED = "moved to a fresh interpreter"
-NOT_RESTORED = "The interpreter itself could not be restored: "
 NOT_BACK = "What did not come back: "
 
 
@@ -63,7 +62,10 @@ def look(frontend, case):
         assert case.refused in report, report
     elif case.moved:
         assert MOVED in report, report
-        assert case.moved in report.partition(NOT_RESTORED)[2], report
+        assert case.moved in report.partition("could not be restored: ")[2], report
+        left = report.partition("Not moved: ")[2]
+        for words in case.losses:
+            assert words in left, left
     else:
         assert (BEHIND if case.behind else BACK) in report, report
         assert case.behind in report, report

@@ -152,10 +152,14 @@ class TestWhatMoves:
         assert_left(unsafe, text, "a[2] == 7", "m[2, 0] == 7", "m.shape == (5, 2)")
 
     def test_a_gigabyte(self, unsafe):
-        """G42: big arrays move, too."""
+        """G42: big arrays move, too; what that takes follows from their size and the machine."""
         save(unsafe, "import numpy; a = numpy.ones(1 << 27)")
-        text = crash(unsafe)
-        assert_left(unsafe, text, "a.sum() == 1 << 27")
+        parent = unsafe.execute(SEGFAULT)
+        unsafe.recv_begin(parent)
+        error = unsafe.recv("iopub", "error", parent, deadline=100).content
+        unsafe.recv_idle(parent)
+        unsafe.recv_reply(parent, "error")
+        assert_left(unsafe, told(error), "a.sum() == 1 << 27")
 
     def test_restored_or_moved_it_goes_on(self, unsafe):
         """G41: the fresh interpreter has a snapshot of its own before it runs anything."""
@@ -211,6 +215,18 @@ class TestWhatMoves:
         text = crash(fresh)
         assert "could not go on (ModuleNotFoundError: import of colorsys halted" in text
         assert_left(fresh, text, "n == 1", "__import__('colorsys') is not None")
+
+
+class TestStartUpFiles:
+    def test_run_before_anything_is_moved(self, launch, tmp_path):
+        """G42: what was there is moved over what they make; those that wait are waited for."""
+        folder = tmp_path / "kernel-0" / "ipython" / "profile_default" / "startup"
+        folder.mkdir(parents=True)
+        (folder / "names.py").write_text("n = 'fresh'; once = 'fresh'\nimport time; time.sleep(3)")
+        fresh = unsafe_kernel(launch)
+        save(fresh, "n = 1; del once")
+        text = crash(fresh)
+        assert_left(fresh, text, "n == 1", "once == 'fresh'")
 
 
 class TestAThreadOfALibraryThatNobodyKnows:

@@ -7,7 +7,7 @@ import pytest
 from bulkhead_kernel.shared import ledger as ledgers
 from bulkhead_kernel.shared import spool
 from bulkhead_kernel.shared.ledger import Ledger, Slot
-from bulkhead_kernel.shared.records import Kind, RecordError
+from bulkhead_kernel.shared.records import Kind, RecordError, encode
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,6 +84,51 @@ def test_text_up_to_a_mark_is_taken_up_to_there():
     assert list(both.reader.take(ends[1])) == []  # a mark that was passed already
 
 
+def test_whole_records_stand_where_they_were_put():
+    """G1, G2: the beginning of a request among the text of the one before it and its own."""
+    both = Both(spool.SIZE - 50)
+    both.writer.append(Kind.STDOUT, 1, (3, 0), b"late")
+    begin = encode(Kind.BEGIN, 2, [b"7", b""], (4, 5))
+    code = encode(Kind.PUBLISH, 2, [b"execute_input", b"{}", b"{}"], (4, 5))
+    assert both.writer.append_records(b"".join([*begin, *code]))
+    both.writer.append(Kind.STDOUT, 2, (4, 5), b"text")
+    assert [tuple(each) for each in both.take()] == [
+        (Kind.STDOUT, 1, (3, 0), [b"late"]),
+        (Kind.BEGIN, 2, (4, 5), [b"7", b""]),
+        (Kind.PUBLISH, 2, (4, 5), [b"execute_input", b"{}", b"{}"]),
+        (Kind.STDOUT, 2, (4, 5), [b"text"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        (Kind.SPOOLED, []),
+        (Kind.DONE, [b"1", b"0", b"", b"{}", b"{}"]),
+        (Kind.PUBLISH, [b"display_data", b"{}", b"{}", b"a buffer"]),
+    ],
+)
+def test_no_other_record_is_taken_from_it(kind, parts):
+    """G26: only what a worker of ours puts there, which is never handed over."""
+    both = Both()
+    both.writer.append_records(b"".join(encode(kind, 1, parts, (0, 0))))
+    with pytest.raises(RecordError):
+        both.take()
+    assert not both.reader.is_sane
+
+
+@pytest.mark.parametrize(
+    "frames", [b"noise that is no frame", b"".join(encode(Kind.BEGIN, 1))[:-1]]
+)
+def test_a_record_that_is_none_is_an_error(frames):
+    """G26: torn or foreign, it is not waited for."""
+    both = Both()
+    both.writer.append_records(frames)
+    with pytest.raises(RecordError):
+        both.take()
+    assert not both.reader.is_sane
+
+
 @given(st.binary(max_size=300))
 def test_foreign_bytes_are_text_or_an_error(data):
     """G26: native code of the user's can run wild over the spool; reading it is total."""
@@ -95,7 +140,8 @@ def test_foreign_bytes_are_text_or_an_error(data):
     except RecordError:
         assert not both.reader.is_sane
     else:
-        assert all(each.kind in (Kind.STDOUT, Kind.STDERR) for each in taken)
+        known = (Kind.STDOUT, Kind.STDERR, Kind.BEGIN, Kind.PUBLISH)
+        assert all(each.kind in known for each in taken)
 
 
 @pytest.mark.parametrize("end", [spool.SIZE + 1, 1 << 63])

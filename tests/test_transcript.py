@@ -327,7 +327,7 @@ class TestLateOutput:
             teller.sent(number)
             teller.begin(number, forgotten=forgotten(number - 1) if number > 1 else b"")
             teller.done(number)
-        assert len(teller.transcript._parents) <= 2
+        assert len(teller.transcript._requests._parents) <= 2
 
 
 class TestAnswersOfTheSupervisor:

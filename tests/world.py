@@ -109,12 +109,12 @@ class Worker:
 
     def __init__(self, generation):
         self.generation = generation
-        self.requests = []
+        self.requests = {None: []}  # by subshell; None is the main shell
         self.records = bytearray()
         self.captured = {1: bytearray(), 2: bytearray()}
         self.counts = {1: 0, 2: 0}
         self.parts = []
-        self.running = ""
+        self.running = {}  # by subshell: the msg_id of its request
         self.cell = "-"
         self.dead = False
         self.leaving = False
@@ -157,7 +157,7 @@ class World:
         self.told = []  # all that IOPub has done, in words
         self.replies = []  # all that Shell has sent, in words
         self.written = []
-        self.deaths = []  # (generation, msg_id of the request that ran, or "")
+        self.deaths = []  # (generation, msg_ids of the requests that ran)
         self.arrived = []  # messages, as Shell has received them
         self.aborts = []  # what had arrived whenever Shell was told to abort what waits
         self.now = 1.0
@@ -167,7 +167,7 @@ class World:
         self.life, self._why = Lifecycle(), None  # Control's
         self._cells, self._swift, self._stillborn = cells, swift, stillborn
         self._attached, self._listening, self._decoder = None, False, None  # IOPub's
-        self._queue, self._offered, self._numbers = Queue(), None, count(1)  # Shell's
+        self._queues, self._offered, self._numbers = {None: Queue()}, None, count(1)  # Shell's
         self.parts = []
         self._add("iopub", self._iopub())
         self._add("shell", self._shell())
@@ -213,9 +213,10 @@ class World:
 
     def _say(self, msg_type, msg_id, comm_id=""):
         content = json.dumps({"comm_id": comm_id}).encode() if comm_id else b"{}"
+        msg_type, _, subshell = msg_type.partition("@")
         if msg_type in ("comm_info_request", "comm_close"):
             self.told.append(f"({msg_type} {msg_id} {comm_id})")
-        self.socket.put(message(msg_id, msg_type, content))
+        self.socket.put(message(msg_id, msg_type, content, subshell=subshell or None))
 
     def _clock(self):
         """Let time pass while text waits: at any moment, or (swift) when all the others rest."""
@@ -243,7 +244,7 @@ class World:
             self._kill()
 
     def _kill(self):
-        self.deaths.append((self.worker.generation, self.worker.running))
+        self.deaths.append((self.worker.generation, tuple(self.worker.running.values())))
         self.worker.die()
 
     def _operator(self):
@@ -266,20 +267,27 @@ class World:
     def _work(self, worker):
         yield
         yield from self._send(worker, Kind.HELLO, 0)
+        yield from self._serve(worker, None)
+
+    def _serve(self, worker, subshell):
+        """Be the thread of a shell."""
+        sender = subshell or "main"
+        requests = worker.requests[subshell]
         while True:
-            yield lambda: worker.requests
-            request = worker.requests.pop(0)
+            yield lambda: requests
+            request = requests.pop(0)
             msg_id, msg_type = request.message.msg_id, request.message.msg_type
             yield from self._send(worker, Kind.BEGIN, request.number, b"1", b"")
-            worker.running = msg_id if worker.heard else worker.running
-            if msg_type == "execute_request":
+            if worker.heard:
+                worker.running[subshell] = msg_id
+            if msg_type == "execute_request" and (subshell is None or worker.cell == "-"):
                 worker.cell = msg_id
             failed = leaves = False
             for words in self._cells.get(msg_id, ()):
                 yield
                 failed |= words == "fail"
                 leaves |= words == "exit"
-                yield from self._do(worker, "main", request, words)
+                yield from self._do(worker, sender, request, words)
             yield
             content = b'{"status":"error"}' if failed else OK
             name = reply_type(msg_type).encode()
@@ -287,7 +295,8 @@ class World:
             yield from self._send(
                 worker, Kind.DONE, request.number, b"1", flag, name, content, b"{}"
             )
-            worker.running = "" if worker.heard else worker.running
+            if worker.heard:
+                worker.running.pop(subshell, None)
             if leaves:
                 yield
                 yield from self._send(worker, Kind.LEAVING, 0)
@@ -309,8 +318,9 @@ class World:
         elif verb == "write":  # a byte to descriptor 1, as C code and children do
             worker.captured[1] += what.encode()
             worker.counts[1] += len(what)
-            owner = {worker.running or worker.cell}
-            self.written.append(Written(sender, what, frozenset(owner), worker.generation))
+            owner = worker.running.get(None, worker.cell)
+            owners = {owner} if None in worker.running else {*worker.running.values()} or {owner}
+            self.written.append(Written(sender, what, frozenset(owners), worker.generation))
         elif verb in ("print", "warn"):
             kind = Kind.STDOUT if verb == "print" else Kind.STDERR
             yield from self._send(worker, kind, number, what.encode())
@@ -458,43 +468,65 @@ class World:
                     self._obey(event)
                 yield
             self._receive()
-            while (turn := self._queue.next()) is not None:
-                match turn:
-                    case Turn.ABORT, request:
-                        self.to_iopub.put(events.Abort(request))
-                    case Turn.REFUSE, request:
-                        self.to_iopub.put(events.Refuse(request, self._queue.refusing))
-                    case Turn.SEND, request:
-                        self.to_iopub.put(events.Sent(request, self._offered.generation))
-                        self._offered.requests.append(request)
+            for queue in list(self._queues.values()):
+                self._advance(queue)
+
+    def _advance(self, queue):
+        while (turn := queue.next()) is not None:
+            match turn:
+                case Turn.ABORT, request:
+                    self.to_iopub.put(events.Abort(request))
+                case Turn.REFUSE, request:
+                    self.to_iopub.put(events.Refuse(request, queue.refusing))
+                case Turn.SEND, request:
+                    self.to_iopub.put(events.Sent(request, self._offered.generation))
+                    self._hand_over(self._offered, request)
+
+    def _hand_over(self, worker, request):
+        """Put a request on its pipe; a subshell has one from its first request on."""
+        subshell = request.subshell
+        if subshell not in worker.requests:
+            worker.requests[subshell] = []
+            if not worker.dead:
+                self._start(worker, f"subshell {subshell}", self._serve(worker, subshell))
+        worker.requests[subshell].append(request)
 
     def _obey(self, event):
-        queue = self._queue
+        queues = self._queues
         match event:
             case events.Ready(worker):
-                self._offered, queue.ready = worker, True
+                self._offered = worker
+                for queue in queues.values():
+                    queue.ready = True
             case events.Gone(generation):
                 if self._offered is not None and self._offered.generation == generation:
-                    self._offered, queue.ready = None, False
+                    self._offered = None
+                    for queue in queues.values():
+                        queue.ready = False
             case events.Unbegun(request):
-                queue.put_back(request._replace(retried=True))
+                queues[request.subshell].put_back(request._replace(retried=True))
             case events.Reply():
                 if event.abort:
                     self._receive()
-                    self.aborts.append(tuple(self.arrived))
-                queue.over(event)
+                    subshell = event.request.subshell
+                    self.aborts.append(
+                        tuple(one for one in self.arrived if one.subshell == subshell)
+                    )
+                queues[event.request.subshell].over(event)
                 self.replies += tell([TellShell(event)])
             case events.TakeStock(generation):
                 self._receive()
-                self.to_control.put(events.Stock(generation, queue.executions()))
+                queued = sum(queue.executions() for queue in queues.values() if queue.current)
+                self.to_control.put(events.Stock(generation, queued))
             case events.Stop(why) | events.Broken(why):
-                queue.refusing = why
+                for queue in queues.values():
+                    queue.refusing = why
             case _:
                 raise AssertionError(event)
 
     def _receive(self):
         for one in self.socket.drain():
-            request = Request(next(self._numbers), one, "shell")
+            request = Request(next(self._numbers), one, "shell", subshell=one.subshell)
             self.arrived.append(one)
             if one.msg_type == "comm_info_request":
                 self.to_iopub.put(events.CommInfo(request, None))
@@ -502,9 +534,16 @@ class World:
                 if one.msg_type == "comm_close":
                     comm_id = one.parsed_content()["comm_id"]
                     self.to_iopub.put(events.CommClosed(comm_id))
-                self._queue.arrive(request)
+                self._queue_of(one.subshell).arrive(request)
             else:
                 self.to_iopub.put(events.Answer(request, reply_type(one.msg_type), OK))
+
+    def _queue_of(self, subshell):
+        if subshell not in self._queues:
+            like, queue = self._queues[None], Queue()
+            queue.ready, queue.refusing = like.ready, like.refusing
+            self._queues[subshell] = queue
+        return self._queues[subshell]
 
     def _control(self):
         yield

@@ -45,6 +45,8 @@ class Allocation:
         """Take the limit in bytes; 0 for none."""
         self._limit = limit if hasattr(resource, "RLIMIT_DATA") else 0
         self._held = 0  # 0: it does not hold now
+        self._cells = 0  # that run
+        self._lock = threading.Lock()
         self._given = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         if self._limit:
             self._given = resource.getrlimit(resource.RLIMIT_DATA)
@@ -54,6 +56,20 @@ class Allocation:
     def hold(self) -> None:
         """Let the limit hold: a cell begins."""
         if self._limit:
+            with self._lock:
+                self._cells += 1
+                self._hold()
+
+    def lift(self) -> None:
+        """Let it hold no more, unless another cell runs: a cell has ended."""
+        if self._limit:
+            with self._lock:
+                self._cells -= 1
+                if not self._cells:
+                    self.free()
+
+    def _hold(self) -> None:
+        if self._limit:
             data, threads = _data_and_threads()
             limit = self._limit + threads * _thread()
             if data > limit * _NEAR:
@@ -62,8 +78,8 @@ class Allocation:
             self._held = max(limit, min(data, limit) + _SPARE, data + _LITTLE)
             self._set(self._held)
 
-    def lift(self) -> None:
-        """Let it hold no more: a cell has ended."""
+    def free(self) -> None:
+        """Let it hold no more."""
         if self._limit:
             self._held = 0
             self._set(self._given[0])
@@ -72,12 +88,12 @@ class Allocation:
     def lifted(self) -> Iterator[None]:
         """Let it hold no more for a while: an error is shown, perhaps in the middle of a cell."""
         held = self._held
-        self.lift()
+        self.free()
         try:
             yield
         finally:
             if held:
-                self.hold()
+                self._hold()
 
     def _free_children(self) -> None:
         """Start other programs without the limit, which they would inherit each for itself.

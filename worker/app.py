@@ -53,7 +53,7 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):  # type: ignore[
             parent=self,
             profile_dir=self.profile_dir,
             publisher=publisher,
-            interrupts=interrupts,
+            mains=interrupts,
         )
         self.shell = shell
         shell.configurables.append(self)

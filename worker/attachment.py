@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from ..shared.handover import Handover
     from ..shared.ledger import Ledger
     from ..shared.spool import Writer
-    from .channel import Receiver, Sender
+    from .channel import Sender
     from .costs import Meter
     from .interrupts import Interrupts
     from .options import Descriptors
+    from .receiver import Receiver
 
-_BY_NUMBER = ("requests", "records", "stdout", "stderr", "crash", "parking")
+_BY_NUMBER = ("requests", "records", "stdout", "stderr", "orders", "crash", "parking")
 """The descriptors that are used for as long as the worker lives; the others are mapped."""
 
 

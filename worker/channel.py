@@ -1,17 +1,14 @@
-"""The worker's side of the two pipes: whole records out, whole records in.
+"""The worker's side of the one pipe: whole records out.
 
-Out: any thread may send; one lock, one frame at a time. A signal handler or a finalizer can run in
+Any thread may send; one lock, one frame at a time. A signal handler or a finalizer can run in
 the middle of a frame and print something: that record is set aside and written after the frame. A
 process that the user's code forked has the same descriptors and must not use them: the sender looks
-at its process id each time (G38).
+each time whether it is that (G38).
 
 Each record says how many bytes were written to descriptors 1 and 2 before it, so that the
 supervisor can put the output of C code and of children in its place. What the C library still holds
 in its own buffer counts as written: it is flushed first. Only ``stdout`` is; ``fflush(NULL)`` takes
 the lock of every open file, and hangs if a thread of the user's waits for input on one.
-
-In: bytes are read only when there are some, by a function in which no interrupt is raised. Waiting
-happens outside of it.
 """
 
 from __future__ import annotations
@@ -19,7 +16,6 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
-import select
 import sys
 import termios
 import threading
@@ -29,11 +25,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..shared import records
-from ..shared.frames import Decoder
 from ..shared.ledger import Slot
 from ..shared.records import Kind
 from ..shared.spool import LONGEST
-from .interrupts import protected
+from .forks import mark
+from .stacks import protected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +37,6 @@ if TYPE_CHECKING:
     from ..shared.frames import Buffer
     from ..shared.handover import Handover
     from ..shared.ledger import Ledger
-    from ..shared.records import Record
     from ..shared.spool import Writer
     from .interrupts import Interrupts
 
@@ -49,7 +44,6 @@ _IOV = 512  # buffers in one system call; the limit is 1024 on the systems we kn
 _READ = 1 << 16  # more at a time would be memory fresh from the system, each time
 _ioctl, _FIONREAD = fcntl.ioctl, termios.FIONREAD
 _SLEEPS = int(Slot.SLEEPS)
-_getpid = os.getpid
 
 
 def _flusher(captured: int) -> Callable[[], None]:
@@ -142,8 +136,8 @@ class Sender:
         self._captured = captured
         self._fds: tuple[int, ...] = (fd, *captured)  # to be closed
         self._ledger = ledger
-        self._interrupts = interrupts
-        self._pid = os.getpid()
+        self.interrupts = self._interrupts = interrupts
+        self._is_ours = mark()
         self._lock = threading.RLock()
         self._writing = False
         self._waiting_items: deque[_Item] = deque()
@@ -161,7 +155,7 @@ class Sender:
 
     def begin_again(self) -> None:
         """Begin with new pipes, in a process that has become the worker."""
-        self._pid = os.getpid()
+        self._is_ours = mark()
         self._marked, self._marks, self._woken = 0, (0, 0), -1
         self._last = None
         self._held = self._frame = None
@@ -170,7 +164,7 @@ class Sender:
 
     def is_ours(self) -> bool:
         """Tell whether this process is the worker, and not a child that was forked from it."""
-        return os.getpid() == self._pid
+        return bool(self._is_ours())
 
     def send(self, kind: Kind, number: int, *parts: Buffer) -> None:
         """Write one record. Does nothing in a forked child, or once the supervisor is gone."""
@@ -178,46 +172,34 @@ class Sender:
         self._send(kind, number, parts)
         self._interrupts.deliver()
 
+    @protected
     def print(self, kind: Kind, number: int, text: bytes) -> bool:
         """Send text: a record like any other, but by way of the spool where it can be.
 
         Gives False, and does nothing, in a forked child.
         """
-        __tracebackhide__ = True
-        if _getpid() != self._pid:
+        if not self._is_ours():
             return False
-        self._print(kind, number, text)
-        if self._interrupts.remembered:
-            self._interrupts.deliver()
-        return True
-
-    @protected
-    def _print(self, kind: Kind, number: int, text: bytes) -> None:
         with self._lock:
             if self._writing or self._held or self._frame or len(text) > LONGEST:
                 self._send(kind, number, (text,))
-                return
+                return True
             self._writing = True
             try:
-                spooled = self._to_spool(kind, number, text)
+                if text != b"\n" or self._last != (kind, number):  # else it ends the same print
+                    self.flush()
+                    self._marks = self._ledger.written(self._waiting)
+                spooled = self._spool.append(kind, number, self._marks, text)
+                self._last = None if text.endswith(b"\n") else (kind, number)
             finally:
                 self._writing = False
             if not spooled:
                 self._send(kind, number, (text,))
+            elif (asleep := self._ledger.slots[_SLEEPS]) != self._woken:
+                self._woken = asleep
+                self._send(Kind.SPOOLED, 0, ())
             elif self._waiting_items:  # said by a signal handler, on top of this
                 self._resume()
-
-    def _to_spool(self, kind: Kind, number: int, text: bytes) -> bool:
-        if text != b"\n" or self._last != (kind, number):  # else it is the end of the same print
-            self.flush()
-            self._marks = self._ledger.written(self._waiting)
-        if not self._spool.append(kind, number, self._marks, text):
-            return False
-        self._last = None if text.endswith(b"\n") else (kind, number)
-        asleep = self._ledger.slots[_SLEEPS]
-        if asleep != self._woken:
-            self._woken = asleep
-            self._waiting_items.append(_Item(Kind.SPOOLED, 0, ()))
         return True
 
     @protected
@@ -231,16 +213,46 @@ class Sender:
         finally:
             self._writing = False
 
-    def hold(self, kind: Kind, number: int, *parts: Buffer) -> None:
-        """Keep one record back: it is written together with the next one, which is to come soon."""
+    def hold(self, kind: Kind, number: int, *parts: bytes) -> None:
+        """Keep one record back: it goes out with the next one, which is to come soon."""
         self._held = _Item(kind, number, parts)
 
-    @protected
+    def send_quietly(self, kind: Kind, number: int, *parts: bytes) -> None:
+        """Send one record, and with it the one that was kept back, without waking the supervisor.
+
+        It looks by itself until it has seen a request begin, and not after that: they go as one.
+        """
+        __tracebackhide__ = True
+        if self._is_ours():
+            self._send_quietly([_Item(kind, number, parts)])
+        self._interrupts.deliver()
+
     def release(self) -> None:
-        """Write what was kept back: nothing may come for a while."""
-        if self._held is not None:
-            item, self._held = self._held, None
-            self._send(*item)
+        """Send what was kept back: nothing may come for a while."""
+        if self._is_ours():
+            self._send_quietly([])
+
+    @protected
+    def _send_quietly(self, items: list[_Item]) -> None:
+        with self._lock:
+            # Else whoever looks has seen the request begin: it is a subshell's.
+            quiet = self._held is not None and not (self._writing or self._frame)
+            if self._held is not None:
+                items, self._held = [self._held, *items], None
+            if quiet:
+                self._writing = True
+                try:
+                    self.flush()
+                    marks = self._ledger.written(self._waiting)
+                    frames = b"".join(p for each in items for p in records.encode(*each, marks))
+                    quiet = len(frames) <= LONGEST and self._spool.append_records(frames)
+                finally:
+                    self._writing = False
+            if not quiet:
+                for item in items:
+                    self._send(*item)
+            elif self._waiting_items:  # said by a signal handler, on top of this
+                self._resume()
 
     def close(self) -> None:
         """Let go of the pipes (in a forked child; its own children find nothing to close)."""
@@ -251,7 +263,7 @@ class Sender:
 
     @protected
     def _send(self, kind: Kind, number: int, parts: Sequence[Buffer]) -> None:
-        if os.getpid() != self._pid:
+        if not self._is_ours():
             return
         with self._lock:
             if self._held is not None:
@@ -316,69 +328,3 @@ class Sender:
         waiting = size[0]
         _ioctl(err, _FIONREAD, size)
         return waiting, size[0]
-
-
-class Receiver:
-    """Read records from the supervisor."""
-
-    def __init__(self, fd: int, handover: Handover, interrupts: Interrupts) -> None:
-        os.set_blocking(fd, False)
-        self._handover = handover
-        self._fd = fd
-        self._fds: tuple[int, ...] = (fd,)  # to be closed
-        self._interrupts = interrupts
-        self._decoder = Decoder()
-        self._records: deque[Record] = deque()
-        self.ended = False
-        """The supervisor has closed its end: the worker is to leave."""
-
-    def fileno(self) -> int:
-        """Give the descriptor to wait on."""
-        return self._fd
-
-    def begin_again(self) -> None:
-        """Begin with a new pipe, in a process that has become the worker."""
-        os.set_blocking(self._fd, False)
-        self._decoder = Decoder()
-        self._records.clear()
-        self.ended = False
-
-    def take(self) -> Record | None:
-        """Give the next record that has arrived, or None. Does not wait."""
-        __tracebackhide__ = True
-        if not self._records and not self.ended:
-            self._read()
-            self._interrupts.deliver()
-        if not self._records:
-            return None
-        return records.taken(self._records.popleft(), self._handover)
-
-    def wait(self) -> Record | None:
-        """Wait for a record; None if none will come. Interrupts are raised while it waits."""
-        __tracebackhide__ = True
-        while (record := self.take()) is None and not self.ended:
-            select.select([self._fd], [], [])
-        return record
-
-    def close(self) -> None:
-        """Let go of the pipe (in a forked child; its own children find nothing to close)."""
-        fds, self._fds = self._fds, ()
-        for fd in fds:
-            os.close(fd)
-        self._handover.close()
-
-    @protected
-    def _read(self) -> None:
-        decoder = self._decoder
-        space = decoder.space()
-        try:
-            if space is not None:
-                count = os.readv(self._fd, [space])
-                self.ended = not count
-                self._records.extend(map(records.decode, decoder.filled(count)))
-            else:
-                data = os.read(self._fd, _READ)
-                self.ended = not data
-                self._records.extend(map(records.decode, decoder.feed(data)))
-        except BlockingIOError:
-            return

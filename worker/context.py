@@ -16,6 +16,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,15 @@ class Request:
             raise ValueError("the content is JSON, but no object")  # noqa: TRY004 - a bad value
         return content
 
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """The client's metadata."""
+        return dict(jsons.loads(self.raw_metadata))
+
+    def own(self, thread: threading.Thread) -> None:
+        """Let what a thread does that has not been started yet belong to this request."""
+        setattr(thread, _ATTRIBUTE, self)
+
     def message(self) -> Message:
         """Give the message as handlers of comms and ``get_parent()`` know it."""
         return Message(
@@ -71,7 +81,7 @@ class Request:
             msg_id=self.header.get("msg_id"),
             msg_type=self.msg_type,
             parent_header={},
-            metadata=jsons.loads(self.raw_metadata),
+            metadata=self.metadata,
             content=self.content,
             buffers=[memoryview(buffer) for buffer in self.buffers],
         )
@@ -105,11 +115,15 @@ class Current:
         self._references: dict[int, _Reference] = {}
         self._forgotten: list[weakref.ref[Request]] = []
 
-    def begin(self, request: Request) -> None:
-        """Take the next request: what is called from here on belongs to it."""
+    def begin(self, request: Request, *, newest: bool = True) -> None:
+        """Take the calling thread's next request: what it calls from here on belongs to it.
+
+        With ``newest``, so does what threads do that Python did not start.
+        """
         self._references[request.number] = _Reference(request, self._forgotten.append)
         self._references[request.number].number = request.number
-        self._newest = request
+        if newest:
+            self._newest = request
         self._variable.set(request)
 
     @property
@@ -119,7 +133,10 @@ class Current:
 
     def take_forgotten(self) -> list[int]:
         """Give the numbers of requests that nothing here can name any more, once each."""
-        references = [self._forgotten.pop() for _ in range(len(self._forgotten))]
+        references = []
+        with suppress(IndexError):
+            while True:
+                references.append(self._forgotten.pop())
         numbers = [reference.number for reference in references]  # type: ignore[attr-defined]
         for number in numbers:
             self._references.pop(number, None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.inputtransformer2 import leading_empty_lines
 
 from . import forks, inspection
-from .interrupts import protected
+from .stacks import protected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

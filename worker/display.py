@@ -9,7 +9,8 @@ from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from traitlets import Any as AnyTrait
 
-from .interrupts import protected
+from .here import here
+from .stacks import protected
 
 if TYPE_CHECKING:
     from .publisher import Publisher
@@ -53,28 +54,38 @@ class WorkerDisplayHook(DisplayHook):  # type: ignore[misc]
     """The value of a cell's last expression."""
 
     publisher: Publisher = AnyTrait()
-    content: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed
-    active: bool = False
-    """A value is being shown; an error now is an error of showing it."""
+
+    @property
+    def exec_result(self) -> Any:
+        """IPython's object for the result of the calling thread's cell."""
+        return here.execution_result
+
+    @exec_result.setter
+    def exec_result(self, result: Any) -> None:
+        here.execution_result = result
+
+    def quiet(self) -> bool:
+        """Tell whether the calling thread's cell ends with a semicolon."""
+        return bool(self.semicolon_at_end_of_expression(here.source))
 
     def start_displayhook(self) -> None:
         """Begin a result."""
-        self.active = True
-        self.content = {}
+        here.showing = True
+        here.result = {}
 
     def write_output_prompt(self) -> None:
         """Take the number of the result."""
-        self.content["execution_count"] = self.prompt_count
+        here.result = {"execution_count": self.prompt_count}
 
     def write_format_data(
         self, format_dict: dict[str, Any], md_dict: dict[str, Any] | None = None
     ) -> None:
         """Take the MIME bundle of the result."""
-        self.content |= {"data": format_dict, "metadata": md_dict or {}}
+        here.result = (here.result or {}) | {"data": format_dict, "metadata": md_dict or {}}
 
     def finish_displayhook(self) -> None:
         """Publish the result, unless the object displayed itself."""
-        content, self.content = self.content, {}
-        self.active = False
-        if content.get("data"):
+        content, here.result = here.result, None
+        here.showing = False
+        if content and content.get("data"):
             self.publisher.publish("execute_result", content)

@@ -5,14 +5,34 @@ Both are made by the same system call, whose hooks cannot tell them apart.
 
 from __future__ import annotations
 
+import mmap
 import os
-from contextlib import contextmanager
+import sys
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _making_snapshot = False
+_WIPE_ON_FORK = 18  # of madvise; Python does not name it
+
+
+def mark() -> Callable[[], int]:
+    """Mark this process; what is given tells whether it is still this one, and no child of it.
+
+    A process id is asked of the system, at each print. A page of memory that the system wipes in
+    whatever is forked (Linux) tells the same, to C code's children, too, and ten times as fast.
+    """
+    with suppress(OSError):
+        if sys.platform == "linux":
+            page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            page.madvise(_WIPE_ON_FORK)
+            page[0] = 1
+            return partial(page.__getitem__, 0)
+    ours = os.getpid()
+    return lambda: os.getpid() == ours
 
 
 def in_child(action: Callable[[], object]) -> None:

@@ -8,13 +8,15 @@ code that it called; the loop tells it as an error reply.
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.completer import provisionalcompleter, rectify_completions
 from IPython.utils.tokenutil import token_at_cursor
 
-from .interrupts import fragile
+from .here import here
+from .stacks import fragile
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from .context import Request
     from .shell import ZMQInteractiveShell
-    from .stdin import Stdin
 
 T = TypeVar("T")
 
@@ -43,9 +44,9 @@ def field(request: Request, name: str, kind: type[T], default: T) -> T:
 class Handlers:
     """The requests that need the interpreter, comms apart."""
 
-    def __init__(self, shell: ZMQInteractiveShell, stdin: Stdin) -> None:
+    def __init__(self, shell: ZMQInteractiveShell) -> None:
         self._shell = shell
-        self._stdin = stdin
+        self._completing = threading.Lock()  # IPython's completer does one thing at a time
 
     def handlers(self) -> dict[str, Callable[[Request], Awaitable[dict[str, Any]]]]:
         """Give the handler of each message type."""
@@ -64,19 +65,18 @@ class Handlers:
         silent = field(request, "silent", bool, default=False)
         store_history = field(request, "store_history", bool, not silent) and not silent
         expressions = field(request, "user_expressions", dict, {})
-        self._stdin.allowed = field(request, "allow_stdin", bool, default=False)
-        shell.display_failed = False
-        shell.displayhook.active = False
+        here.can_ask = field(request, "allow_stdin", bool, default=False)
+        here.display_failed = here.showing = False
         count = shell.execution_count
         if silent:
             shell.publisher.release()
         else:
-            shell.publisher.publish("execute_input", {"code": code, "execution_count": count})
+            shell.publisher.show_code(code, count)
         result = await self._run(request, code, silent=silent, store_history=store_history)
         error = shell.as_interrupt(result.error_before_exec or result.error_in_exec)
         content: dict[str, Any] = {"status": "ok"}
-        if error is not None or shell.display_failed:
-            content = {"status": "error", **(shell.last_error or describe(error))}
+        if error is not None or here.display_failed:
+            content = {"status": "error", **(here.last_error or describe(error))}
         content["execution_count"] = count
         content["user_expressions"] = (
             shell.user_expressions(expressions) if content["status"] == "ok" else {}
@@ -98,7 +98,7 @@ class Handlers:
         options = {
             "store_history": store_history,
             "silent": silent,
-            "cell_id": request.message()["metadata"].get("cellId"),
+            "cell_id": request.metadata.get("cellId"),
         }
         if shell.loop_runner is not _asyncio_runner:
             if not shell.should_run_async(
@@ -124,7 +124,7 @@ class Handlers:
         """Complete at a cursor, which is counted in code points ("Completion")."""
         code = field(request, "code", str, "")
         cursor = _cursor(request, code)
-        with provisionalcompleter():
+        with self._completing, provisionalcompleter():
             found = list(rectify_completions(code, self._shell.Completer.completions(code, cursor)))
         types = [
             {

@@ -7,12 +7,14 @@ it has nothing else to do.
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from typing import Any
 
 from IPython.core import history
 
 from . import forks
+from .here import here
 
 
 class _NeverStarted(history.HistorySavingThread):  # type: ignore[misc]
@@ -34,7 +36,26 @@ class WorkerHistoryManager(history.HistoryManager):  # type: ignore[misc]
             history.HistorySavingThread = thread_class
         self.save_thread = None
         self.using_thread = False
+        self._storing = threading.Lock()
         forks.in_child(self._leave_to_parent)
+
+    def store_inputs(self, line_num: int, source: str, source_raw: str | None = None) -> None:
+        """Store a cell at its number: of two that began together, the second may come first."""
+        here.source = source
+        with self._storing:
+            before = len(self.input_hist_parsed)
+            super().store_inputs(line_num, source, source_raw)
+            if len(self.input_hist_parsed) in (before, line_num + 1):
+                return  # not to be stored, or in its place
+            for lines in (self.input_hist_parsed, self.input_hist_raw):
+                line = lines.pop()
+                lines.extend([""] * (line_num + 1 - len(lines)))
+                lines[line_num] = line
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self.db_input_cache or self.db_output_cache)
 
     def _leave_to_parent(self) -> None:
         """Write nothing in a forked child: what waits is its parent's to write (G38)."""
@@ -54,5 +75,5 @@ class WorkerHistoryManager(history.HistoryManager):  # type: ignore[misc]
 
     def save(self) -> None:
         """Write what was entered since the last time."""
-        if self.db_input_cache or self.db_output_cache:
+        if self.has_news:
             self.writeout_cache()

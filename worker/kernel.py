@@ -6,6 +6,7 @@ comm manager, the session. This is that face, and no more: nothing here makes de
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,8 @@ class Kernel:
         self.connection_file = connection_file
         self.iopub_socket = None  # session.send takes it, and needs none
         self.log = logging.getLogger("bulkhead")
+        # jupyter_ui_poll puts its own in place of this, and back: what is sent here waits anyway.
+        self.shell_handlers: dict[str, Any] = {"execute_request": self.do_one_iteration}
         self._current = current
 
     def __repr__(self) -> str:
@@ -74,9 +77,16 @@ class Kernel:
         request = self._current.get()
         return request.message() if request.number else {}
 
-    def set_parent(self, parent: object) -> Token[Request] | None:
-        """Let what the caller does belong to a message that ``get_parent`` gave."""
-        request = getattr(parent, "request", None)
+    async def do_one_iteration(self) -> None:
+        """Let other threads have a turn: what comes meanwhile, subshells see to by themselves."""
+        await asyncio.sleep(0)
+
+    def set_parent(self, *message: object) -> Token[Request] | None:
+        """Let what the caller does belong to a message that ``get_parent`` gave.
+
+        ipykernel wants the identities of its sender before it.
+        """
+        request = getattr(message[-1], "request", None) if message else None
         return self._current.enter(request) if request is not None else None
 
     def reset_parent(self, token: Token[Request] | None) -> None:

@@ -1,6 +1,6 @@
-"""The worker's main loop: one request after another, each ended by its DONE.
+"""The loop of a shell: one request after another, each ended by its DONE.
 
-The asyncio loop of the main thread runs while a request is handled and while the next one is waited
+The asyncio loop of its thread runs while a request is handled and while the next one is waited
 for, so that tasks of earlier cells go on between cells. DONE is the last record of its request:
 after every hook, every output, and what the C library held back (race 3).
 """
@@ -13,23 +13,27 @@ import time
 import traceback
 from contextvars import copy_context
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..shared.ledger import Slot
 from ..shared.records import Kind
 from . import jsons
 from .context import Request
 from .handlers import describe, field
-from .interrupts import Interrupts, fragile
+from .here import here
+from .running import RAISED
+from .stacks import fragile
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
 
-    from ..shared.ledger import Ledger
-    from .channel import Receiver, Sender
+    from .channel import Sender
     from .context import Current
     from .costs import Meter
+    from .interrupts import Interrupts
+    from .receiver import Receiver
+    from .running import Running
     from .shell import ZMQInteractiveShell
 
     Handler = Callable[[Request], Awaitable[dict[str, Any]]]
@@ -39,104 +43,117 @@ _SAVE_AFTER = 0.2
 """Seconds of quiet after which history is written to its file."""
 
 
+class Noted(Protocol):
+    """What numbers are noted in: the ledger, or something that nobody reads."""
+
+    def __setitem__(self, slot: Slot, value: int, /) -> None: ...
+
+
+class Parts(NamedTuple):
+    """What all shells of a worker work with."""
+
+    sender: Sender
+    current: Current
+    shell: ZMQInteractiveShell
+    handlers: dict[str, Handler]
+    comm_handlers: dict[str, CommHandler]
+
+
 class Loop:
-    """Take requests and answer them, until the supervisor closes its end."""
+    """Take requests and answer them, until the supervisor closes its end.
+
+    One for each shell, made by the thread that runs it. What is only the main shell's is in
+    ``MainLoop``.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         receiver: Receiver,
-        sender: Sender,
-        ledger: Ledger,
-        interrupts: Interrupts,
-        current: Current,
-        shell: ZMQInteractiveShell,
-        handlers: dict[str, Handler],
-        comm_handlers: dict[str, CommHandler],
+        running: Running,
+        parts: Parts,
+        *,
+        hold: Callable[..., None],
+        ledger: Noted,
         meter: Meter | None,
     ) -> None:
+        """Take what is this shell's own, and what all have.
+
+        ``hold`` says what is about to be followed by more; ENDED is noted in ``ledger``.
+        """
         self._loop = loop
         self._receiver = receiver
-        self._sender = sender
+        self._running = running
+        self._sender, self._current, self._shell, self._handlers, self._comm_handlers = parts
+        self._hold = hold
         self._ledger = ledger
-        self._interrupts = interrupts
-        self._current = current
-        self._shell = shell
-        self._handlers = handlers
-        self._comm_handlers = comm_handlers
         self._meter = meter
-        self._snapshots = shell.snapshots
-        self._save: asyncio.TimerHandle | None = None
+        self._is_main = False
         # Context variables that a cell sets are there in the next one, as in a module.
         self._context = copy_context()
+        here.running, here.receiver = running, receiver
 
     def run(self) -> None:
-        """Say hello, then serve requests."""
-        self._sender.send(Kind.HELLO, 0)
-        while not self._shell.exit_now and (request := self._next()) is not None:
+        """Serve requests."""
+        while (request := self._next()) is not None:
             self._serve(request)
-        if self._shell.exit_now:
-            self._sender.send(Kind.LEAVING, 0)
 
     def _next(self) -> Request | None:
         """Wait for a request while background tasks go on; None once there will be none."""
         receiver, loop = self._receiver, self._loop
-        while True:
+        while not self._is_over():
             record = receiver.take()
             if record is not None and record.kind is Kind.REQUEST:
-                if self._snapshots.is_due_in_queue() and self._snapshots.take():
-                    continue  # the request was the dead worker's
+                if self._precede():
+                    continue
                 return Request.from_record(record)
             if receiver.ended:
                 return None
             if record is not None:
                 continue  # an input_reply that came too late
-            if self._snapshots.is_due(time.monotonic()):
-                self._snapshots.take()
+            if self._idle():
                 continue
-            stop = self._stop_when_quiet()
+            stop = self._stop_when_due()
             loop.add_reader(receiver.fileno(), loop.stop)
-            self._interrupts.waiting = True
+            self._running.waiting = True
             try:
                 loop.run_forever()
             except BaseException:  # noqa: BLE001 - a background task's SystemExit ends the task only
                 traceback.print_exc()
             finally:
                 self._end_if_forked()
-                self._interrupts.waiting = False
+                self._running.waiting = False
                 loop.remove_reader(receiver.fileno())
                 if stop is not None:
                     stop.cancel()
-
-    def _stop_when_quiet(self) -> asyncio.TimerHandle | None:
-        """Let the loop stop when it is time for a snapshot, if one is wanted."""
-        wait = self._snapshots.wait(time.monotonic())
-        return None if wait is None else self._loop.call_later(wait, self._loop.stop)
+        return None
 
     def _serve(self, request: Request) -> None:
         shell, number = self._shell, request.number
         is_cell = request.msg_type == "execute_request"
         meter = self._meter if is_cell else None
-        self._current.begin(request)
+        self._current.begin(request, newest=self._is_main)
         self._context.run(self._current.enter, request)
         started = datetime.now(UTC).isoformat()
-        count = shell.execution_count
+        count = shell.counter.begin() if is_cell else shell.execution_count
         # A cell shows its code at once, which goes in the same breath. All others may take a while.
-        begin = self._sender.hold if is_cell else self._sender.send
+        begin = self._hold if is_cell else self._sender.send
         begin(Kind.BEGIN, number, str(count).encode(), self._stale())
         failure: BaseException | None = None
         # Before the handler begins: an interrupt may keep it from that.
-        shell.last_error = None
+        here.last_error = None
         if meter is not None:
             meter.begin(number, count)
         shell.allocation.hold()
         try:
-            content, encoded = self._interrupts.call(number, self._answer(request), self._context)
+            content, encoded = self._running.call(number, self._answer(request), self._context)
         except BaseException as error:  # noqa: BLE001 - an interrupt outside of the user's code, or worse
             failure = error
-        shell.allocation.lift()
         self._end_if_forked()
-        self._interrupts.finish()
+        shell.allocation.lift()
+        self._running.finish()
+        if is_cell:
+            shell.counter.end(count)
         if failure is not None:
             content = self._failed(request, failure, count)
             encoded = jsons.dumps(content)
@@ -156,8 +173,26 @@ class Loop:
             encoded,
             jsons.dumps(metadata),
         )
-        self._snapshots.over(request, time.monotonic())
-        self._schedule_save()
+        self._rest(request)
+
+    def _is_over(self) -> bool:
+        """Tell whether no more requests are to be taken."""
+        return self._shell.exit_now
+
+    def _precede(self) -> bool:
+        """Do what comes before the request that is there; tell if it is nobody's any more."""
+        return False
+
+    def _idle(self) -> bool:
+        """Do what is due now that nothing is asked for; tell if there was something."""
+        return False
+
+    def _stop_when_due(self) -> asyncio.TimerHandle | None:
+        """Let the loop stop when something is due, if anything will be."""
+        return None
+
+    def _rest(self, request: Request) -> None:
+        """See to what waits until a request is over."""
 
     def _end_if_forked(self) -> None:
         """End a child that the user's code forked and that has come back from it.
@@ -194,7 +229,7 @@ class Loop:
             lines = traceback.format_exception_only(error)
             self._log("warning", f"{request.msg_type} failed: {''.join(lines).strip()}")
             return content
-        told = shell.last_error if isinstance(error, Interrupts.RAISED) else None
+        told = here.last_error if isinstance(error, RAISED) else None
         if told is None:
             lines = traceback.format_exception_only(error)
             told = {**describe(error), "traceback": [line.rstrip("\n") for line in lines]}
@@ -207,13 +242,77 @@ class Loop:
         numbers = self._current.take_forgotten()
         return struct.pack(f"<{len(numbers)}Q", *numbers)
 
-    def _schedule_save(self) -> None:
+    def _log(self, level: str, text: str) -> None:
+        self._shell.publisher.log(level, text)
+
+
+class MainLoop(Loop):
+    """The main thread's: it says hello, and what it runs is measured and known to all."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        receiver: Receiver,
+        interrupts: Interrupts,
+        parts: Parts,
+        ledger: Noted,
+        meter: Meter | None,
+        settle: Callable[[], None],
+    ) -> None:
+        """Take the parts of a loop, and what is to be called before each request."""
+        super().__init__(
+            loop, receiver, interrupts, parts,
+            hold=parts.sender.hold, ledger=ledger, meter=meter,
+        )  # fmt: skip
+        self._is_main = True
+        self._settle = settle
+        self._snapshots = parts.shell.snapshots
+        self._save: asyncio.TimerHandle | None = None
+
+    def run(self) -> None:
+        """Say hello, then serve requests."""
+        self._sender.send(Kind.HELLO, 0)
+        super().run()
+        if self._shell.exit_now:
+            self._sender.send(Kind.LEAVING, 0)
+
+    def look(self) -> None:
+        """See to what a subshell's request has left.
+
+        There is history to save, variables have changed, or the user leaves.
+        """
+        self._save_soon()
+        if (self._is_over() or self._snapshots.budget.wanted) and self._running.waiting:
+            self._loop.stop()
+
+    def _serve(self, request: Request) -> None:
+        self._settle()
+        super()._serve(request)
+
+    # Snapshots are made of a process in which nothing else is going on.
+
+    def _precede(self) -> bool:
+        # Afterwards this may be another process, and the request the dead one's.
+        return self._snapshots.is_due_in_queue() and self._snapshots.take()
+
+    def _idle(self) -> bool:
+        due = self._snapshots.is_due(time.monotonic())
+        if due:
+            self._snapshots.take()
+        return due
+
+    def _stop_when_due(self) -> asyncio.TimerHandle | None:
+        wait = self._snapshots.wait(time.monotonic())
+        return None if wait is None else self._loop.call_later(wait, self._loop.stop)
+
+    def _rest(self, request: Request) -> None:
+        self._snapshots.over(request, time.monotonic())
+        self._save_soon()
+
+    def _save_soon(self) -> None:
         if self._save is not None:
             self._save.cancel()
         self._save = self._loop.call_later(_SAVE_AFTER, self._shell.history_manager.save)
-
-    def _log(self, level: str, text: str) -> None:
-        self._shell.publisher.log(level, text)
 
 
 # As in ``handlers``: they make coroutines, and await them.

@@ -9,32 +9,37 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
 from ..shared.handover import Handover
 from ..shared.ledger import Ledger
+from ..shared.orders import Orders
 from ..shared.samples import Reader
 from ..shared.spool import Writer
 from . import forks, masquerade
 from .allocation import Allocation
 from .app import IPKernelApp
 from .attachment import Attachment
-from .channel import Receiver, Sender
+from .channel import Sender
 from .comms import Comms
 from .context import NOBODY, Current
 from .costs import Meter
 from .debugging import Debugging
 from .handlers import Handlers
+from .here import here
 from .interrupts import Interrupts
 from .kernel import Kernel, Session
-from .loop import Loop
+from .loop import MainLoop, Parts
 from .process import forget_multiprocess, leave_crash_pipe, settle
 from .publisher import Publisher
+from .receiver import Receiver
 from .recovery.snapshots import Snapshots
 from .shell import ZMQInteractiveShell
 from .stdin import Stdin
 from .streams import Stream, as_text
+from .subshells import Subshells
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,50 +57,56 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     interrupts = Interrupts(ledger, loop, options.limits)
     interrupts.install()
     interrupts.watch_handlers()
-    captured = descriptors.stdout, descriptors.stderr
     spool = Writer(descriptors.spool, ledger)
     os.close(descriptors.spool)
     given, taken = Handover(descriptors.handover), Handover(descriptors.handover)
-    sender = Sender(descriptors.records, captured, ledger, spool, given, interrupts)
+    sender = Sender(
+        descriptors.records,
+        (descriptors.stdout, descriptors.stderr),
+        ledger, spool, given, interrupts,
+    )  # fmt: skip
     receiver = Receiver(descriptors.requests, taken, interrupts)
     os.close(descriptors.handover)
     os.close(descriptors.ledger)
     allocation = Allocation(options.limits.memory)
     meter = Meter(ledger) if options.measure else None
-    samples = Reader(descriptors.samples)
     current = Current()
     current.begin(NOBODY)
     current.follow_threads()
     sys.stdout = as_text(Stream("stdout", 1, sender, current))
     sys.stderr = as_text(Stream("stderr", 2, sender, current))
+    subshells = Subshells(Orders(descriptors.orders), interrupts, sender, allocation)
     publisher = Publisher(sender, current)
     comms = Comms(publisher)
     comms.install()
-    stdin = Stdin(sender, receiver, current)
-    stdin.install()
+    Stdin(sender, current).install()
+    here.receiver = receiver
     app = IPKernelApp.instance()
     shell = app.build(options.ipython, publisher, interrupts)
-    shell.allocation, shell.meter, shell.samples = allocation, meter, samples
+    shell.allocation, shell.meter, shell.samples = allocation, meter, Reader(descriptors.samples)
     shell.limits = options.limits
     attachment = Attachment(
         descriptors, ledger, spool, (given, taken), sender, receiver, interrupts, meter
     )
     snapshots = Snapshots(descriptors.parking, options.recover, shell, sender, attachment, loop)
-    shell.snapshots = snapshots
-    _part_from_forks(sender, receiver, snapshots, descriptors.crash, interrupts, allocation, meter)
-    session = Session(options.session, publisher)
-    shell.kernel = Kernel(shell, comms, current, session, options.connection_file)
+    shell.snapshots, shell.subshells = snapshots, subshells
+    _part_from_forks(
+        sender, receiver, snapshots, descriptors.crash, interrupts, allocation, meter, subshells
+    )
+    shell.kernel = Kernel(
+        shell, comms, current, Session(options.session, publisher), options.connection_file
+    )
     masquerade.install(ZMQInteractiveShell)
     app.run_startup()
     snapshots.inherit()
-    handlers = Handlers(shell, stdin).handlers()
+    handlers = Handlers(shell).handlers()
     handlers["debug_request"] = Debugging(shell).handle
-    Loop(
-        loop, receiver, sender, ledger, interrupts, current, shell, handlers, comms.handlers(),
-        meter,
-    ).run()  # fmt: skip
+    parts = Parts(sender, current, shell, handlers, comms.handlers())
+    main = MainLoop(loop, receiver, interrupts, parts, ledger, meter, subshells.settle)
+    subshells.install(parts, _look_up(loop, shell, main))
+    main.run()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _leave(shell)
+    _leave(shell, busy=subshells.any_busy())
 
 
 def _part_from_forks(
@@ -106,15 +117,17 @@ def _part_from_forks(
     interrupts: Interrupts,
     allocation: Allocation,
     meter: Meter | None,
+    subshells: Subshells,
 ) -> None:
     """Leave a process that the user's code forks alone with its plain descriptors (G38)."""
 
     def in_child() -> None:
         sender.close()
         receiver.close()
+        subshells.leave()
         snapshots.close()
         leave_crash_pipe(crash)
-        allocation.lift()  # the supervisor counts children and all together
+        allocation.free()  # the supervisor counts children and all together
         if meter is not None:
             meter.close()
         interrupts.stop_if_waiting()
@@ -124,13 +137,29 @@ def _part_from_forks(
     forks.in_child(in_child)
 
 
-def _leave(shell: ZMQInteractiveShell) -> None:
-    """End as an interpreter ends: exit handlers, threads, then the user's objects."""
+def _look_up(
+    loop: asyncio.AbstractEventLoop, shell: ZMQInteractiveShell, main: MainLoop
+) -> Callable[[], None]:
+    """Let the main thread know of what a subshell's request has left for it, if anything."""
+
+    def look_up() -> None:
+        changed = shell.snapshots.touched(time.monotonic())
+        if changed or shell.exit_now or shell.history_manager.has_news:
+            loop.call_soon_threadsafe(main.look)
+
+    return look_up
+
+
+def _leave(shell: ZMQInteractiveShell, *, busy: bool) -> None:
+    """End as an interpreter ends: exit handlers, threads, then the user's objects.
+
+    Not the objects, if a subshell is ``busy`` with them: it would tell of that as an error.
+    """
     steps: list[Callable[[], Any]] = [
         shell.history_manager.save,
         threading._shutdown,  # type: ignore[attr-defined]  # noqa: SLF001 - as the interpreter does
         atexit._run_exitfuncs,  # noqa: SLF001
-        shell.user_ns.clear,
+        *([] if busy else [shell.user_ns.clear]),
         gc.collect,
     ]
     for step in steps:

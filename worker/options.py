@@ -33,5 +33,6 @@ class Descriptors(NamedTuple):
     samples: int
     spool: int
     handover: int
+    orders: int
     crash: int
     parking: int

@@ -35,10 +35,6 @@ class Publisher:
         """Tell whether this process is the worker, and not a child that was forked from it."""
         return self._sender.is_ours()
 
-    def release(self) -> None:
-        """Let what was kept back go out: nothing else may come for a while."""
-        self._sender.release()
-
     def publish(
         self,
         msg_type: str,
@@ -62,6 +58,16 @@ class Publisher:
             jsons.dumps(metadata or {}),
             *map(_flat, buffers),
         )
+
+    def release(self) -> None:
+        """Let what was kept back go out: nothing else may come for a while."""
+        self._sender.release()
+
+    def show_code(self, code: str, execution_count: int) -> None:
+        """Publish the code of the cell that begins."""
+        content = jsons.dumps({"code": code, "execution_count": execution_count})
+        number = self._current.get().number
+        self._sender.send_quietly(Kind.PUBLISH, number, b"execute_input", content, b"{}")
 
     def comm(
         self,

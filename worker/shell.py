@@ -20,13 +20,17 @@ from traitlets import Any as AnyTrait
 from traitlets import CBool, Instance, Type, default
 
 from ..shared.limits import NO_LIMITS
+from .counting import Counter
 from .display import WorkerDisplayHook, WorkerDisplayPublisher
+from .here import here
 from .history import WorkerHistoryManager
-from .interrupts import defer_between, fragile, protected
 from .magics import KernelMagics
 from .naming import Compiler
+from .payload import WorkerPayloadManager
 from .recovery.magic import RecoveryMagics
 from .resources import ResourceMagics, show_cell
+from .stacks import defer_between, fragile, protected
+from .traps import WorkerBuiltinTrap, WorkerDisplayTrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,9 +39,10 @@ if TYPE_CHECKING:
     from ..shared.samples import Reader
     from .allocation import Allocation
     from .costs import Meter
-    from .interrupts import Interrupts
     from .publisher import Publisher
     from .recovery.snapshots import Snapshots
+    from .running import Running
+    from .subshells import Subshells
 
 FIGURES = "module://matplotlib_inline.backend_inline"
 
@@ -60,25 +65,42 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
 
     kernel = AnyTrait()
     publisher: Publisher = AnyTrait()
-    interrupts: Interrupts = AnyTrait()
+    mains: Running = AnyTrait()
+    """What interrupts the main shell's cells."""
+    counter: Counter = AnyTrait()
     allocation: Allocation = AnyTrait()
     meter: Meter | None = AnyTrait(None)
     samples: Reader = AnyTrait()
     limits: Limits = AnyTrait(NO_LIMITS)
     snapshots: Snapshots = AnyTrait()
-    # No traits: these are set for each cell, and nobody observes them.
-    last_error: dict[str, Any] | None = None
-    """Content of the error message of the running cell, once it was published."""
-    display_failed: bool = False
-    """Showing the value of the running cell failed; that makes the cell fail."""
+    subshells: Subshells = AnyTrait()
+    # No traits: nobody observes these.
     keepkernel_on_exit: bool | None = None
 
     trace: Callable[[bool], None] = staticmethod(_nobody_traces)
     """Have the debugger look on (True) or away; replaced once there is one."""
 
+    @default("counter")  # type: ignore[untyped-decorator]
+    def _default_counter(self) -> Counter:
+        return Counter()
+
     @default("exiter")  # type: ignore[untyped-decorator]
     def _default_exiter(self) -> ZMQExitAutocall:
         return ZMQExitAutocall(self)
+
+    @property
+    def execution_count(self) -> int:
+        """The number of the calling thread's cell, as IPython counts it on; or of the next one."""
+        return self.counter.get()
+
+    @execution_count.setter
+    def execution_count(self, value: int) -> None:
+        self.counter.set(value)
+
+    @property
+    def interrupts(self) -> Running:
+        """What interrupts the cells of the calling thread."""
+        return here.running or self.mains
 
     # Parts of IPython, set up in ways that suit a kernel.
 
@@ -106,6 +128,18 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         """Make the display hook."""
         super().init_displayhook()
         self.displayhook.publisher = self.publisher
+
+        self.display_trap = WorkerDisplayTrap(hook=self.displayhook)
+
+    def init_builtins(self) -> None:
+        """Add IPython's names to Python's."""
+        super().init_builtins()
+        self.builtin_trap = WorkerBuiltinTrap(shell=self)
+
+    def init_payload(self) -> None:
+        """Make the manager of payloads."""
+        self.payload_manager = WorkerPayloadManager(parent=self)
+        self.configurables.append(self.payload_manager)
 
     def init_hooks(self) -> None:
         """Send what would go to a pager to the client."""
@@ -190,12 +224,13 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         if error is None:  # %tb and the like: IPython shows the last one
             super().showtraceback(exc_tuple, *args, **kwargs)
             return
-        self.interrupts.telling = True
+        interrupts = self.interrupts
+        interrupts.telling = True
         try:
             with self.allocation.lifted():
                 self._show(error, trace, *args, **kwargs)
         finally:
-            self.interrupts.telling = False
+            interrupts.telling = False
 
     def _show(
         self, error: BaseException, trace: TracebackType | None, *args: Any, **kwargs: Any
@@ -224,10 +259,10 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
             text = str(evalue)
         except Exception as error:  # noqa: BLE001 - the user's own __str__
             text = f"<its __str__ failed: {type(error).__name__}>"
-        self.last_error = {"ename": etype.__name__, "evalue": text, "traceback": stb}
-        self.display_failed = self.display_failed or self.displayhook.active
+        told = here.last_error = {"ename": etype.__name__, "evalue": text, "traceback": stb}
+        here.display_failed = here.display_failed or here.showing
         if self.publisher.is_ours():
-            self.publisher.publish("error", self.last_error)
+            self.publisher.publish("error", told)
         else:
             print("\n".join(stb), file=sys.stderr)  # noqa: T201 - in a forked child
 

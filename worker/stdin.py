@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import builtins
 import getpass
-import threading
 import warnings
+from itertools import count
 from typing import TYPE_CHECKING
 
 from IPython.core.error import StdinNotImplementedError
 
 from ..shared.records import Kind
 from . import jsons
+from .here import here
 
 if TYPE_CHECKING:
-    from .channel import Receiver, Sender
+    from .channel import Sender
     from .context import Current
 
 
 class Stdin:
     """Ask the client and wait for its answer."""
 
-    def __init__(self, sender: Sender, receiver: Receiver, current: Current) -> None:
+    def __init__(self, sender: Sender, current: Current) -> None:
         self._sender = sender
-        self._receiver = receiver
         self._current = current
-        self._main = threading.get_ident()
-        self._prompts = 0
-        self.allowed = False
-        """The running request's client can answer."""
+        self._prompts = count(1)
 
     def install(self) -> None:
         """Take the place of ``input`` and ``getpass.getpass``."""
@@ -56,19 +53,18 @@ class Stdin:
             raise StdinNotImplementedError(
                 "input() was called in a forked child; only the kernel's own process can ask."
             )
-        if threading.get_ident() != self._main:
+        if (receiver := here.receiver) is None:
             raise StdinNotImplementedError(
                 "input() was called in a background thread; only a cell's own thread can ask."
             )
-        if not self.allowed:
+        if not here.can_ask:
             raise StdinNotImplementedError(
                 "input() was called, but this frontend does not support input requests."
             )
-        self._prompts += 1
-        name = str(self._prompts).encode()
+        name = str(next(self._prompts)).encode()
         content = jsons.dumps({"prompt": prompt, "password": password})
         self._sender.send(Kind.INPUT, self._current.get().number, content, name)
-        while (record := self._receiver.wait()) is not None:
+        while (record := receiver.wait()) is not None:
             # An answer to an earlier prompt, which was interrupted, is nobody's answer (G30).
             if record.kind is Kind.INPUT_REPLY and record.parts[1] == name:
                 return _value(jsons.loads(record.parts[0]))

@@ -32,6 +32,7 @@ class Stream(io.TextIOBase):
         self._kind = Kind.STDOUT if name == "stdout" else Kind.STDERR
         self._sender = sender
         self._print, self._get_request = sender.print, current.get
+        self._interrupts = sender.interrupts
         # Bytes go to the descriptor, which is captured: they stand where they were written.
         self.buffer = io.FileIO(fd, "w", closefd=False)
 
@@ -47,6 +48,8 @@ class Stream(io.TextIOBase):
             data = text.encode("utf-8", "surrogatepass")
             if not self._print(self._kind, self._get_request().number, data):
                 _write_all(self._fd, data)
+            elif self._interrupts.remembered:
+                self._interrupts.deliver()
         return len(text)
 
     def fileno(self) -> int:

@@ -231,7 +231,8 @@ def _knotted(parts: Sequence[Part], lost: Mapping[str, str]) -> set[str]:
 def _room() -> int:
     """Give the bytes that may be used: as much again is needed to take them out."""
     memory = meminfo.read()
-    return max(0, memory.available - int(max(_SPARE_PART * memory.total, _SPARE))) // 2
+    spare = max(int(_SPARE_PART * memory.total), min(_SPARE, memory.total // 4))
+    return max(0, memory.available - spare) // 2
 
 
 def _surroundings() -> Surroundings:

@@ -57,7 +57,8 @@ class Helper:
     def __exit__(self, *_: object) -> None:
         with suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        with suppress(ChildProcessError):  # the user's code has SIGCHLD ignored
+            os.waitpid(self._pid, 0)
         os.close(self._hear)
 
     def hear(self, until: float) -> object:

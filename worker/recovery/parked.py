@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from ...shared.parking import PROCESS_NAME, Awake, Donate, Wake, receive, send
+from ...shared.signals import LOOK_SIGNAL
 from ..options import Descriptors
 from ..process import die_with_parent, rename, volunteer
 from . import canary, descriptors, locks, processes, remedies, sharing
+from .donor import Donor
 from .processes import Past
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 SIGNALS = frozenset({
     signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,
-    signal.SIGCHLD,
+    signal.SIGCHLD, LOOK_SIGNAL,
 })  # fmt: skip
 """Blocked from before the fork until a snapshot is awake."""
 
@@ -134,8 +136,6 @@ class Snapshot:
         return self._parted.refused
 
     def _donate(self, order: Donate) -> NoReturn:
-        from .donor import Donor  # noqa: PLC0415 - few snapshots ever do this
-
         Donor(self._end, self._shell).serve(order)
 
     def _wake(self, wake: Wake, fresh: Descriptors) -> None:

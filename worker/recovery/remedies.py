@@ -73,14 +73,15 @@ def _remedies(ours: asyncio.AbstractEventLoop, past: Past) -> dict[int, _Remedy]
     ):
         kind = getattr(sys.modules.get(module), name, None)
         if isinstance(kind, type):
-            found.update(dict.fromkeys(map(id, _with_subclasses(kind)), remedy))
+            for each in _with_subclasses(kind):
+                found[id(each)] = remedy
     return found
 
 
 def _with_subclasses(kind: type) -> Iterator[type]:
     yield kind
-    derived: list[type] = type.__subclasses__(kind)
-    for each in derived:
+    subclasses: list[type] = type.__subclasses__(kind)
+    for each in subclasses:
         yield from _with_subclasses(each)
 
 

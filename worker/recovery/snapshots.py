@@ -45,6 +45,7 @@ _LOOKS, _LOOK_AGAIN = 20, 0.0005
 _SPINS = 0.2
 """Seconds in which a library's thread comes to rest that has nothing to do any more."""
 """Looks at busy threads when a snapshot is urgent, and the seconds between them."""
+_RESTLESS = "a thread was running while the snapshot was made"
 _RETRIES = 3
 """Looks at threads that are busy, before their cell is given up."""
 
@@ -125,6 +126,16 @@ class Snapshots:
             self._postponed = False
             self.budget.worked(now - request.began)
 
+    def touched(self, now: float) -> bool:
+        """Note that a subshell's request is over; tell if the main thread does not know yet.
+
+        Called by the thread of the subshell.
+        """
+        known = self.budget.wanted and not self._postponed
+        self._quiet_since, self._postponed, self._tries = now, False, 0
+        self.budget.worked(0.0)
+        return self.budget.wanted and not known
+
     def wait(self, now: float) -> float | None:
         """Give the seconds of quiet that are still to come before one is made; None: for ever."""
         if not self.budget.wanted or self._postponed:
@@ -164,6 +175,7 @@ class Snapshots:
         began = time.perf_counter()
         urgent, self.is_urgent = self.is_urgent or self.budget.mode == ON, False
         self._children.reap()
+        self._shell.subshells.settle()
         self._libraries.pause_openmp()
         found = self._threads.look()
         patience = began + _SPINS
@@ -175,13 +187,10 @@ class Snapshots:
                 break
             time.sleep(_LOOK_AGAIN)
             found = self._threads.look()
-        if found.busy and self._tries < _RETRIES and not urgent:
-            self._tries += 1  # it may be quiet in a moment
-            self._quiet_since = time.monotonic()
-            self._tell(Unable(found.busy, self._count()))
+        count = self._count()
+        if found.busy and self._may_try_again(found.busy, urgent=urgent):
             return False
         why = found.busy or descriptors.refusal() or self._shortage() or self._debugger()
-        count = self._count()
         if why:
             self._give_up(why, count)
             return False
@@ -190,9 +199,18 @@ class Snapshots:
         failure = self._fork(began, count, found.lost, donor)
         if failure is None:
             return True
-        if failure:
+        if failure and not (failure == _RESTLESS and self._may_try_again(failure, urgent=False)):
             self._give_up(failure, count)
         return False
+
+    def _may_try_again(self, why: str, *, urgent: bool) -> bool:
+        """Tell whether to look once more in a moment: it may be quiet by then."""
+        if self._tries >= _RETRIES or urgent:
+            return False
+        self._tries += 1
+        self._quiet_since = time.monotonic()
+        self._tell(Unable(why, self._count()))
+        return True
 
     def _shortage(self) -> str:
         limit = self._shell.limits.memory
@@ -233,7 +251,9 @@ class Snapshots:
         os.close(say)
         if pid > 0:
             self._children.add(pid)
-            why = self._wait(pid, hear)
+            # What a thread did meanwhile may be there by half. Its end closed, it ends by itself.
+            why = "" if self._threads.have_rested() else _RESTLESS
+            why = self._wait(pid, hear) or why
         os.close(hear)
         if not why:
             cost = time.perf_counter() - began
@@ -265,6 +285,7 @@ class Snapshots:
         # This process is the worker now.
         before = descriptors.known()
         self._shell.history_manager.begin_again()
+        self._shell.subshells.begin_again()
         self._known |= dict(descriptors.known().items() - before.items())
         self._tax.begin()
         self._newest = 0

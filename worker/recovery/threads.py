@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from .libraries import Libraries, Library
 
+SUBSHELL = "subshell-"
+"""How the names of threads begin that nobody misses: a client's requests go to the main shell."""
 _STACK = 1 << 14  # bytes of a stack that are looked at
 _FOR_A_LOOK = 0.0002  # seconds for which the GIL is let go of
 
@@ -89,11 +91,12 @@ class Threads:
         self._libraries = libraries
         self._waits = _WAITS.get(platform.machine())
         self._owners: dict[int, str] = {}  # of native threads, by their ids
+        self._seen: dict[int, str] = {}  # how long each had run when it was looked at
 
     def look(self) -> Found:
         """Tell which threads there are now."""
-        ours = threading.get_native_id()
-        others = sorted({int(name) for name in os.listdir("/proc/self/task")} - {ours})  # noqa: PTH208
+        others = _others()
+        self._seen = {}
         if not others:
             self._owners.clear()
             return Found()
@@ -109,12 +112,21 @@ class Threads:
             name = _name(python.get(tid), tid)
             if call is None:
                 continue  # it has ended
+            self._seen[tid] = before[tid]
             if call.number not in self._waits or _time_run(tid) != before[tid]:
                 return Found(busy=f"{name} is running", spins=tid not in python)
         native = {tid: call for tid, call in calls.items() if tid not in python and call}
         unsafe = self._unsafe(native)
-        lost = tuple(thread.name for tid, thread in python.items() if calls.get(tid or 0))
+        lost = tuple(
+            thread.name
+            for tid, thread in python.items()
+            if calls.get(tid or 0) and not thread.name.startswith(SUBSHELL)
+        )
         return Found(unsafe=unsafe, lost=lost)
+
+    def have_rested(self) -> bool:
+        """Tell whether none has run since the last look, and none has been started."""
+        return all(self._seen.get(tid) == _time_run(tid) for tid in _others())
 
     def _unsafe(self, native: dict[int, _Call]) -> str:
         self._owners = {tid: owner for tid, owner in self._owners.items() if tid in native}
@@ -133,6 +145,12 @@ class _Call(NamedTuple):
     """-1: in none, but not running either; -2: it runs."""
     stack: int
     """Address of the top of its stack."""
+
+
+def _others() -> list[int]:
+    """List the threads besides this one, by their ids."""
+    every = {int(name) for name in os.listdir("/proc/self/task")}  # noqa: PTH208
+    return sorted(every - {threading.get_native_id()})
 
 
 def _call(tid: int) -> _Call | None:
