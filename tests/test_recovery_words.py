@@ -29,14 +29,15 @@ class TestBudget:
         budget = Budget(OFF)
         budget.worked(100.0)
         assert not budget.wanted
-        assert not budget.is_due_in_queue(0)
+        assert not budget.is_earned(0.0)
 
     def test_on_makes_one_before_each_cell(self):
         """At any price."""
         budget = Budget(ON)
         budget.took(1.0)
         budget.worked(0.0)
-        assert budget.is_due_in_queue(10**6)
+        assert budget.is_earned(10.0)
+        assert budget.is_fair(10.0)
 
     @pytest.mark.parametrize("cost", [0.002, 0.02, 0.2])
     def test_in_a_queue_each_has_to_be_earned(self, cost):
@@ -47,18 +48,20 @@ class TestBudget:
         for _ in range(10_000):
             budget.worked(0.01)
             ran += 0.01
-            if budget.is_due_in_queue(0):
+            if budget.is_earned(0.0):
                 spent += cost
                 budget.took(cost)
         assert 0 < spent < 0.05 * ran
 
-    def test_pages_that_were_copied_count(self):
+    def test_what_later_cells_pay_counts(self):
         """The price of a snapshot is paid on writing, too."""
         budget = Budget(AUTO)
         budget.took(0.001)
         budget.worked(1.0)
-        assert budget.is_due_in_queue(0)
-        assert not budget.is_due_in_queue(100_000)
+        assert budget.is_earned(0.0)
+        assert not budget.is_earned(0.25)
+        assert budget.is_fair(0.001)
+        assert not budget.is_fair(0.25)
 
     def test_who_waits_for_a_long_one_waits_longer_for_it_to_begin(self):
         """Nobody is there, probably, after ten times its price without a request."""
