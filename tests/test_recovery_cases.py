@@ -1,7 +1,7 @@
 """A death amid everything that a program may hold: what comes back is right, or is told to be lost.
 
-The cases are data (``recovery_cases.py``, ``recovery_resources.py``, ``recovery_libraries.py``).
-Those of libraries are skipped where these are not installed.
+The cases are data: ``recovery_cases.py`` and those beside it. Those of libraries are skipped where
+these are not installed.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import re
 
 import pytest
 from frontend import kernel
+from recovery_asyncio import ASYNCIO
 from recovery_cases import CASES
+from recovery_files import FILES
 from recovery_libraries import LIBRARIES
 from recovery_resources import RESOURCES
 
-ALL = [*CASES, *RESOURCES, *LIBRARIES]
+PLAIN = [*CASES, *ASYNCIO, *FILES, *RESOURCES]
+ALL = [*PLAIN, *LIBRARIES]
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 BACK = "Its variables are back"
 BEHIND = "Its variables are as they were after In [1]."
@@ -24,7 +27,7 @@ GONE = "Its variables are gone"
 NOT_BACK = "What did not come back: "
 
 
-@pytest.mark.parametrize("case", [*CASES, *RESOURCES], ids=str)
+@pytest.mark.parametrize("case", PLAIN, ids=str)
 def test_what_comes_back_is_right_or_told(case, tmp_path):
     """Nothing is silently wrong after a death, and nothing hangs."""
     play(case, tmp_path)

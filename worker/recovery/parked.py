@@ -129,7 +129,7 @@ class Snapshot:
         self._name = rename(PROCESS_NAME)
         volunteer(_OOM_SCORE)
         random.setstate(self._before.random)  # type: ignore[arg-type]
-        ours = self._attachment.detach() | {say, self._end.fileno()}
+        ours = self._attachment.detach() | {say, self._end.fileno()} | sharing.trackers()
         loop = self._loop
         pair = loop._ssock.fileno(), loop._csock.fileno()  # type: ignore[attr-defined] # noqa: SLF001
         self._parted = descriptors.part(ours, (pair,), self._known)

@@ -31,8 +31,25 @@ def remedies() -> list[tuple[str, str, Callable[[Any, Tally], None]]]:
     return [*found, *((f"{name}.backend.synchronize", "SemLock", _semaphore) for name in LOKY)]
 
 
+def trackers() -> frozenset[int]:
+    """Give the descriptors of pipes to processes that remove shared memory when nobody writes.
+
+    A snapshot keeps them as they are: they end with the worker's group, and must not tidy up first.
+    """
+    names = [f"{name}.resource_tracker" for name in MULTIPROCESSING]
+    names += [f"{name}.backend.resource_tracker" for name in LOKY]
+    found = [
+        getattr(getattr(sys.modules.get(name), "_resource_tracker", None), "_fd", None)
+        for name in names
+    ]
+    return frozenset(fd for fd in found if fd is not None)
+
+
 def forget_helpers() -> None:
-    """Let multiprocessing start its helpers anew: they were the dead worker's."""
+    """Let multiprocessing start its helpers anew: they were the dead worker's.
+
+    The pipes to them stay open: what they look after is looked after by new ones.
+    """
     for name in MULTIPROCESSING:
         if (tracker := sys.modules.get(f"{name}.resource_tracker")) is not None:
             vars(tracker._resource_tracker).update(_fd=None, _pid=None)  # noqa: SLF001
