@@ -27,6 +27,7 @@ from nbformat.v4 import new_output
 
 from . import resources
 from . import spec as specs
+from .channels import Client
 from .errors import CommandError
 from .outcomes import Failure, failure_of
 
@@ -85,7 +86,9 @@ class Execution:
         self._begins = begins
         self._limit = limit
         self._kernel = AsyncKernelManager(
-            kernel_name=specs.NAME, kernel_spec_manager=_PackagedSpec()
+            kernel_name=specs.NAME,
+            kernel_spec_manager=_PackagedSpec(),
+            client_class=f"{Client.__module__}.{Client.__name__}",
         )
         self._task: asyncio.Task[Any] | None = None
         self._interrupting: asyncio.Task[Any] | None = None

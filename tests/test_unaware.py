@@ -45,8 +45,9 @@ class Kernel:
 
     def message(self, number, msg_type="execute_request", date="", session="s"):
         return Message(
-            (), b"{}", b"{}", self.metadata, b"{}", (), str(number), msg_type, session, date
-        )
+            (), b"{}", b"{}", self.metadata, b"{}", (), str(number), msg_type,
+            session=session, date=date,
+        )  # fmt: skip
 
     def answer(self, number, at, *, failed=False, session="s"):
         message = self.message(number, session=session)

@@ -279,7 +279,7 @@ class TestWhatIsBuilt:
         message = parse(built, Signer(key, scheme))
         assert message == Message(
             (b"topic",), message.header, parent_header, b"{}", raw, tuple(buffers),
-            "session_1", msg_type, "session", json.loads(message.header)["date"],
+            "session_1", msg_type, session="session", date=json.loads(message.header)["date"],
         )  # fmt: skip
 
     def test_has_the_header_that_the_protocol_asks_for(self):
