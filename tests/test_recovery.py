@@ -348,7 +348,7 @@ class TestTheProcesses:
             assert value(fresh, "len(x)") == str(1 << 20)
             if i == 1:
                 before = count()
-        assert count() == before
+        assert any(count() == before for _ in range(20))  # several threads close what was left
 
 
 class TestOnDemand:
