@@ -86,11 +86,18 @@ class Fake:
 
     def orphan(self, code="time.sleep(1000)"):
         """Leave a process in a session of its own that holds all of the pipes; give its pid."""
+        there, here = os.pipe()
         pid = os.fork()
         if not pid:
             os.setsid()
+            os.write(here, b".")  # before that, it would end with the group of a worker that dies
+            os.close(here)
+            os.close(there)
             exec(code, self.names())
             os._exit(0)
+        os.read(there, 1)
+        os.close(here)
+        os.close(there)
         return pid
 
     # In.
