@@ -25,7 +25,7 @@ CRASH = (
     "import ctypes\n\nlibc = ctypes.CDLL(None)\n\n\n"
     "def length(text):\n    return libc.strlen(text)",
     'print("half way", end="")\nlength(None)',
-    'print("The next cell runs.")',
+    'print("The next cell runs:", length(b"the variables are back"))',
 )
 
 
@@ -36,7 +36,7 @@ def crash(window):
     window.shows(1, "KernelSegfault")
     window.ended(1)
     window.run(2)
-    window.shows(2, "The next cell runs.")
+    window.shows(2, "The next cell runs: 22")
     window.kernel_is("idle")
 
 
