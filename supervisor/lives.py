@@ -254,7 +254,7 @@ class Lives:
         """Let the worker end by itself, if it still listens; insist after a while."""
         self._to_shell.put(events.Stop(RESTARTED if self.life.restarting else STOPPED))
         process = self.process
-        if process is None:  # not started yet; `_started` ends it, if the zygote still answers
+        if process is None:  # not started yet; `started` ends it, if the zygote still answers
             if self.life.stopping:
                 deadlines = self._deadlines
                 self._timers.after(deadlines.leave + deadlines.term, self._give_up_on_zygote)

@@ -29,9 +29,9 @@ usage: python -m bulkhead_kernel.supervisor [-f FILE] [options] [IPython options
   --measure-cells=on|off           tell in each reply what its cell used (default on)
   --subshells=on|off               let clients run things beside the running cell, in threads of
                                    the interpreter; widgets then move while it runs (default on)
-  --recover=auto|on|off            keep a snapshot of the interpreter between cells, so that a crash
-                                   loses no variables (default auto: where that costs cells no more
-                                   than a fiftieth of their time); on: after every cell
+  --recover=auto|on|off            keep a snapshot of the interpreter between cells, and so the
+                                   variables after a crash (default auto: where that costs cells no
+                                   more than a fiftieth of their time); on: after every cell
   --metrics=ADDRESS                serve metrics for Prometheus on 127.0.0.1:PORT or unix:PATH;
                                    {pid} in a path stands for the process id
   --restart-in-place=FD            a restart replaces the interpreter and nothing else; FD is what

@@ -94,10 +94,6 @@ class Recovery:
             newest.after, newest.pid, newest.cost, newest.losses, why_not, newest.donor
         )  # fmt: skip
 
-    def succeeded(self) -> None:
-        """Note that a cell has succeeded: what was restored works."""
-        self._failed = 0
-
     def drop(self) -> None:
         """Let the snapshot end: it is not wanted, or its memory is needed."""
         if self._newest is not None:
@@ -137,7 +133,7 @@ class Recovery:
         if self._failed >= TRIES:
             self._failed = 0
             snapshot.drop()
-            told(Outcome(why_not=f"The restored interpreter died {TRIES} times running"))
+            told(Outcome(why_not=f"the restored interpreter died {TRIES} times running"))
             return
         if snapshot.parked.donor:
             self._move(snapshot, snapshot.parked.donor, told)

@@ -12,6 +12,24 @@ from typing import NamedTuple
 DIE = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
 
 
+HTTP_SERVER = """code = '''
+import http.server
+class H(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_GET(self):
+        body = self.path.encode()
+        self.send_response(200); self.send_header('Content-Length', str(len(body)))
+        self.end_headers(); self.wfile.write(body)
+    def log_message(self, *args): pass
+s = http.server.ThreadingHTTPServer(('127.0.0.1', 0), H); print(s.server_port, flush=True)
+s.serve_forever()
+'''
+server = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True,
+                          start_new_session=True)
+"""
+"""Code that starts a server in a session of its own, which keeps connections alive."""
+
+
 class Case(NamedTuple):
     """One thing that a program may hold."""
 

@@ -5,7 +5,7 @@ Those whose threads cannot be done without are refused, with the library's name.
 
 from __future__ import annotations
 
-from recovery_cases import DIE, Case
+from recovery_cases import DIE, HTTP_SERVER, Case
 
 _FOLDER = """
 import os, pathlib, tempfile
@@ -329,23 +329,9 @@ PARALLEL = [
     ),
     Case(
         "requests",
-        """
-import requests, subprocess, sys
-code = '''
-import http.server
-class H(http.server.BaseHTTPRequestHandler):
-    protocol_version = 'HTTP/1.1'
-    def do_GET(self):
-        body = self.path.encode()
-        self.send_response(200); self.send_header('Content-Length', str(len(body)))
-        self.end_headers(); self.wfile.write(body)
-    def log_message(self, *args): pass
-s = http.server.ThreadingHTTPServer(('127.0.0.1', 0), H); print(s.server_port, flush=True)
-s.serve_forever()
-'''
-server = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True,
-                          start_new_session=True)
-port = int(server.stdout.readline()); pid = server.pid; server.stdout.close()
+        "import requests, subprocess, sys\n"
+        + HTTP_SERVER
+        + """port = int(server.stdout.readline()); pid = server.pid; server.stdout.close()
 session = requests.Session(); session.trust_env = False
 get = lambda path: session.get(f'http://127.0.0.1:{port}/{path}', timeout=20).text
 first = get('one')

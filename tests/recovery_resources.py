@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recovery_cases import DIE, Case
+from recovery_cases import DIE, HTTP_SERVER, Case
 
 CONNECTIONS = [
     Case(
@@ -37,23 +37,9 @@ def attempt(f, *args):
     ),
     Case(
         "http, kept alive",
-        """
-import http.client, http.server, subprocess, sys
-code = '''
-import http.server
-class H(http.server.BaseHTTPRequestHandler):
-    protocol_version = 'HTTP/1.1'
-    def do_GET(self):
-        body = self.path.encode()
-        self.send_response(200); self.send_header('Content-Length', str(len(body)))
-        self.end_headers(); self.wfile.write(body)
-    def log_message(self, *args): pass
-s = http.server.ThreadingHTTPServer(('127.0.0.1', 0), H); print(s.server_port, flush=True)
-s.serve_forever()
-'''
-server = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True,
-                          start_new_session=True)
-port = int(server.stdout.readline())
+        "import http.client, http.server, subprocess, sys\n"
+        + HTTP_SERVER
+        + """port = int(server.stdout.readline())
 client = http.client.HTTPConnection('127.0.0.1', port, timeout=20)
 def get(path):
     client.request('GET', path); return client.getresponse().read()

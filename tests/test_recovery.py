@@ -284,10 +284,11 @@ class TestTheProcesses:
         for i in range(5):
             frontend.run(f"x = {i}")
         old = snapshots(frontend)
-        assert len(old) <= 2
+        assert old
         frontend.run("x = 5")
         new = snapshots(frontend)
-        assert not set(old) & set(new) or len(new) <= 2
+        assert all(wait_gone(pid, 5) for pid in set(old) - set(new[-1:]))
+        assert not wait_gone(new[-1], 0)
 
     def test_nothing_stays_after_a_shutdown(self, launch):
         """G31: no process of ours remains, parked ones included."""
@@ -330,7 +331,9 @@ class TestTheProcesses:
         pid = int(value(frontend, f"int({code}.stdout)"))
         assert wait_gone(pid, 5)
         zygote = psutil.Process(frontend.worker_pid()).parent()
-        assert pid not in [child.pid for child in zygote.children()] or wait_gone(pid, 1)
+        # Its end is a signal to the zygote, which sees to it as soon as it is given the processor.
+        turns = (frontend.run("1") for _ in range(100))
+        assert any(pid not in [child.pid for child in zygote.children()] for _ in turns)
 
     def test_many_crashes_leave_nothing_behind(self, launch):
         """G41: no process, descriptor or thread more after 40 of them."""
@@ -380,7 +383,8 @@ class TestOnDemand:
         assert pids
         assert all(wait_gone(pid, 5) for pid in pids)
         assert "They could not be restored: it was switched off" in crash(fresh)
-        assert ("error", "UsageError") in merged_errors(fresh.run("%recovery maybe", "error"))
+        ((stream, text),) = fresh.run("%recovery maybe", "error")
+        assert (stream, text.split(",")[0]) == ("stderr", "UsageError: %recovery knows: status")
 
     def test_usage_tells(self, frontend):
         """G36: what a crash would leave, and what the snapshots hold."""
@@ -464,7 +468,3 @@ class TestOnDemand:
         text = told(fresh.recv_crash(parent, "KernelOutOfMemory"))
         assert "Its variables are back: they are as they were after In [1]." in text
         assert value(fresh, "x") == "'kept'"
-
-
-def merged_errors(entries):
-    return [entry if entry[0] != "stderr" else ("error", "UsageError") for entry in entries]

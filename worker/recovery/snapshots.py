@@ -27,7 +27,7 @@ from .heir import inherit
 from .libraries import Libraries
 from .parked import SIGNALS, Snapshot, note
 from .tax import Tax
-from .threads import Threads
+from .threads import Found, Threads
 
 if TYPE_CHECKING:
     import asyncio
@@ -42,9 +42,9 @@ _WATCHDOG = 5.0
 """Seconds after which a snapshot that does not park is given up."""
 _CHANGING = frozenset({"execute_request", "comm_open", "comm_msg", "comm_close"})
 _LOOKS, _LOOK_AGAIN = 20, 0.0005
+"""Looks at busy threads when a snapshot is urgent, and the seconds between them."""
 _SPINS = 0.2
 """Seconds in which a library's thread comes to rest that has nothing to do any more."""
-"""Looks at busy threads when a snapshot is urgent, and the seconds between them."""
 _RESTLESS = "a thread was running while the snapshot was made"
 _RETRIES = 3
 """Looks at threads that are busy, before their cell is given up."""
@@ -88,7 +88,8 @@ class Snapshots:
         """Why the newest cell is in none."""
         self.donor = ""
         """Why the newest one cannot become the worker, but only give what can be serialized."""
-        self._children.hide()
+        if sys.platform == "linux":
+            self._children.hide()
 
     @property
     def exists(self) -> bool:
@@ -177,16 +178,7 @@ class Snapshots:
         self._children.reap()
         self._shell.subshells.settle()
         self._libraries.pause_openmp()
-        found = self._threads.look()
-        patience = began + _SPINS
-        for look in range(sys.maxsize if urgent else 0):
-            # A thread that has just been joined takes a while to end.
-            if not found.busy or (look >= _LOOKS and not found.spins):
-                break
-            if time.perf_counter() > patience:
-                break
-            time.sleep(_LOOK_AGAIN)
-            found = self._threads.look()
+        found = self._look_at_threads(until=began + _SPINS if urgent else began)
         count = self._count()
         if found.busy and self._may_try_again(found.busy, urgent=urgent):
             return False
@@ -202,6 +194,16 @@ class Snapshots:
         if failure and not (failure == _RESTLESS and self._may_try_again(failure, urgent=False)):
             self._give_up(failure, count)
         return False
+
+    def _look_at_threads(self, until: float) -> Found:
+        """Look, and for a while again: a thread that has just been joined takes a while to end."""
+        looks = 0
+        while (found := self._threads.look()).busy and time.perf_counter() < until:
+            looks += 1
+            if looks > _LOOKS and not found.spins:
+                break
+            time.sleep(_LOOK_AGAIN)
+        return found
 
     def _may_try_again(self, why: str, *, urgent: bool) -> bool:
         """Tell whether to look once more in a moment: it may be quiet by then."""
