@@ -26,9 +26,12 @@ class Memory(NamedTuple):
     """What can be had without taking it from others."""
     total: int
 
-    def is_below(self, part: float, most: int) -> bool:
-        """Tell whether less can be had than a part of all, and so many bytes on a big machine."""
-        return self.available < max(part * self.total, min(most, self.total // 4))
+    def beyond(self, part: float, most: int) -> int:
+        """Give what can be had beside what is to be left: a part of all, and so many bytes.
+
+        On a small machine it is a quarter of all at most. Negative if less than that can be had.
+        """
+        return self.available - int(max(part * self.total, min(most, self.total // 4)))
 
 
 def resident() -> int:

@@ -159,7 +159,7 @@ class Monitor:
         limit = self._limits.memory
         if limit and use.charged > limit:
             return use.charged - use.snapshots <= limit
-        return use.snapshots > _WORTH and meminfo.read().is_below(_SPARE_PART, _SPARE)
+        return use.snapshots > _WORTH and meminfo.read().beyond(_SPARE_PART, _SPARE) < 0
 
     def _note_peak(self, watch: _Watch, use: Use) -> None:
         """Let the worker know what its children made of the peak: only from outside is it seen."""

@@ -84,6 +84,6 @@ def shortage(resident: int, memory: Memory, limit: int) -> str:
     """
     if limit and resident > limit // 2:
         return "the interpreter uses more than half of its memory limit (--memory-limit)"
-    if memory.is_below(_SPARE_PART, _SPARE):
+    if memory.beyond(_SPARE_PART, _SPARE) < 0:
         return "there is too little free memory"
     return ""

@@ -77,7 +77,7 @@ class Children:
 
     def _other(self, wait: Callable[[], Any], *, anybody: bool) -> Any:
         while anybody and self._pids:
-            if not _children() - self._pids:
+            if not children_of("self") - self._pids:
                 raise ChildProcessError(errno.ECHILD, os.strerror(errno.ECHILD))
             result = wait()
             pid = getattr(result, "si_pid", None) or (result[0] if result else 0)
@@ -87,9 +87,10 @@ class Children:
         return wait()
 
 
-def _children() -> set[int]:
+def children_of(pid: int | str) -> set[int]:
+    """List the children of a process, also those that have ended and were not waited for."""
     found: set[int] = set()
-    for task in Path("/proc/self/task").iterdir():
+    for task in Path(f"/proc/{pid}/task").iterdir():
         try:
             found.update(map(int, (task / "children").read_text(encoding="ascii").split()))
         except OSError:

@@ -230,9 +230,7 @@ def _knotted(parts: Sequence[Part], lost: Mapping[str, str]) -> set[str]:
 
 def _room() -> int:
     """Give the bytes that may be used: as much again is needed to take them out."""
-    memory = meminfo.read()
-    spare = max(int(_SPARE_PART * memory.total), min(_SPARE, memory.total // 4))
-    return max(0, memory.available - spare) // 2
+    return max(0, meminfo.read().beyond(_SPARE_PART, _SPARE)) // 2
 
 
 def _surroundings() -> Surroundings:

@@ -10,7 +10,8 @@ import fcntl
 import os
 import termios
 from contextlib import suppress
-from pathlib import Path
+
+from .children import children_of
 
 
 def renew(targets: dict[int, str]) -> frozenset[int]:
@@ -58,12 +59,9 @@ def _copy_pipe(source: int, writer: int) -> None:
 def _in_use_by_children(parent: int) -> set[str]:
     """List the pipes that a process's children have, but for us."""
     found = set()
-    for task in Path(f"/proc/{parent}/task").iterdir():
-        with suppress(OSError):
-            for pid in (task / "children").read_text(encoding="ascii").split():
-                if int(pid) != os.getpid():
-                    with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
-                        found |= {os.readlink(entry.path) for entry in entries}  # noqa: PTH115 - no paths
+    for pid in children_of(parent) - {os.getpid()}:
+        with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+            found |= {os.readlink(entry.path) for entry in entries}  # noqa: PTH115 - no paths
     return found
 
 

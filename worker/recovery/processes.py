@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .children import children_of
 from .sharing import LOKY, MULTIPROCESSING
 
 if TYPE_CHECKING:
@@ -70,15 +71,13 @@ def _nobody_knows(pid: int) -> ChildProcessError:
 def zombies() -> dict[int, int]:
     """Give this process's children that have ended and were not waited for, with exit codes."""
     found = {}
-    for task in Path("/proc/self/task").iterdir():
-        with suppress(OSError):
-            for pid in map(int, (task / "children").read_text(encoding="ascii").split()):
-                with suppress(ChildProcessError):
-                    # Looks, and leaves it to whoever waits for it.
-                    what = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-                    if what is not None:
-                        exited = what.si_code == os.CLD_EXITED
-                        found[pid] = what.si_status if exited else -what.si_status
+    for pid in children_of("self"):
+        with suppress(ChildProcessError):
+            # Looks, and leaves it to whoever waits for it.
+            what = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if what is not None:
+                exited = what.si_code == os.CLD_EXITED
+                found[pid] = what.si_status if exited else -what.si_status
     return found
 
 
@@ -142,9 +141,8 @@ def _process_pool(pool: Any, tally: Tally) -> None:
         pool._flags.flag_as_broken(broken(_GONE))  # noqa: SLF001
     else:
         pool._broken = _GONE  # noqa: SLF001
-    with suppress(
-        AttributeError, OSError
-    ):  # a pipe that leads nowhere, which is written to at exit
+    # It leads nowhere, and would be written to at exit.
+    with suppress(AttributeError, OSError):
         pool._executor_manager_thread_wakeup.close()  # noqa: SLF001
     manager = pool._executor_manager_thread  # noqa: SLF001
     if manager is not None:
