@@ -65,12 +65,16 @@ class Kind(IntEnum):
     count. Parts: none."""
     SUBSHELL_ENDED = 14
     """A subshell's thread has ended. The number is the subshell's. Parts: none."""
+    RETURNED = 15
+    """The cell is over, and did not take this ASIDE. Parts: none."""
 
     # To the worker.
     REQUEST = 32
     """A request. Parts: msg_type, header, content, metadata, then buffers."""
     INPUT_REPLY = 33
     """The answer to INPUT. Parts: content of the input_reply, the name of the prompt."""
+    ASIDE = 34
+    """A comm message that the running cell may take while it awaits. Parts: as REQUEST."""
 
 
 PARTS: dict[Kind, range] = {
@@ -88,8 +92,10 @@ PARTS: dict[Kind, range] = {
     Kind.LOG: range(2, 3),
     Kind.SPOOLED: range(1),
     Kind.SUBSHELL_ENDED: range(1),
+    Kind.RETURNED: range(1),
     Kind.REQUEST: range(4, 1 << 32),
     Kind.INPUT_REPLY: range(2, 3),
+    Kind.ASIDE: range(4, 1 << 32),
 }
 """How many parts each kind has."""
 

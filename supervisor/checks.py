@@ -23,7 +23,7 @@ def check(record: Record) -> None:
     """Raise RecordError for a record that no worker of ours sends."""
     parts = record.parts
     match record.kind:
-        case Kind.REQUEST | Kind.INPUT_REPLY as kind:
+        case Kind.REQUEST | Kind.ASIDE | Kind.INPUT_REPLY as kind:
             raise RecordError(f"a worker sends no {kind.name}")
         case Kind.SPOOLED:
             raise RecordError("where text belongs is seen to before a record is taken")

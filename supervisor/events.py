@@ -39,6 +39,7 @@ class Request(NamedTuple):
     )
     retried: bool = False  # a worker died before it began; a second such death is told
     subshell: str | None = None  # None is the main shell
+    aside: bool = False  # a comm message that the running cell may take while it awaits something
 
 
 class Worker(NamedTuple):
@@ -150,7 +151,10 @@ class Gone(NamedTuple):
 
 
 class Unbegun(NamedTuple):
-    """The worker died before it began this request: nothing of it was run."""
+    """The worker did not begin this request, and will not: nothing of it was run.
+
+    It is dead; or the cell is over beside which the request was to be taken.
+    """
 
     request: Request
 

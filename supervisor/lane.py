@@ -47,7 +47,7 @@ class Lane:
     @property
     def is_idle(self) -> bool:
         """Tell whether it has nothing to do."""
-        return self.queue.current is None and not self.queue
+        return self.queue.is_idle
 
     def attach(self, pipe: int) -> None:
         """Take the writing end of a pipe to the worker, which must not block."""

@@ -1,7 +1,7 @@
 """The requests that the worker has, and those that it can still name. Pure.
 
-It has one of each shell at most. It can name a request, in late output, until it says itself that
-nothing there can any more.
+It has one of each shell at most, and besides a cell the comm messages that the cell may take. It
+can name a request, in late output, until it says itself that nothing there can any more.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Requests:
 
     @property
     def await_begin(self) -> bool:
-        """Tell whether any of them has not begun."""
-        return any(not one.begun for one in self._open.values())
+        """Tell whether any of them is to begin at once, and has not begun."""
+        return any(not one.begun and not one.request.aside for one in self._open.values())
 
     def get(self, number: int) -> Open | None:
         """Give the request of this number, if it was sent and is not over."""
@@ -70,7 +70,8 @@ class Requests:
     def sent(self, request: Request) -> None:
         """Note a request that goes to the worker."""
         for other in self._open.values():
-            assert other.request.subshell != request.subshell, "Shell sends one request at a time"
+            one_at_a_time = request.aside or other.request.subshell != request.subshell
+            assert one_at_a_time, "Shell sends one request at a time"
         self._open[request.number] = Open(request, self.count)
         self._parents[request.number] = request.message.header
 
@@ -100,28 +101,34 @@ class Requests:
         if self._open.pop(number, None) is not None:
             self._parents.pop(number, None)
 
+    def take_back(self, number: int) -> Request:
+        """Give a request that has not begun, which is not the worker's any more."""
+        self._parents.pop(number, None)
+        return self._open.pop(number).request
+
     def owner(self) -> int:
         """Tell to which request bytes belong that were written by who cannot be asked.
 
-        To what runs, the main shell's first; or else to the newest cell.
+        To what runs, the main shell's first, and of its own the newest; or else to the newest cell.
         """
-        number = 0
+        mains = others = 0
         for one in self._open.values():
-            if one.begun:
-                if one.request.subshell is None:
-                    return one.request.number
-                number = one.request.number
-        return number or self._cell
+            if one.begun and one.request.subshell is None:
+                mains = one.request.number
+            elif one.begun:
+                others = one.request.number
+        return mains or others or self._cell
 
     def parent(self, number: int) -> bytes:
         """Give the header of a request that the worker can name."""
         return self._parents.get(number, NO_PARENT)
 
     def end(self) -> list[Open]:
-        """Take what was open as over: the worker is dead."""
+        """Take what was open as over: the worker is dead. What a cell has taken comes before it."""
         left = list(self._open.values())
         self._open.clear()
-        return left
+        asides = [one for one in left if one.request.aside]
+        return asides[::-1] + [one for one in left if not one.request.aside]
 
     def forget(self) -> None:
         """Forget what the dead worker could name; no other can."""

@@ -149,7 +149,7 @@ class Shell:
                 case events.Gone(generation):
                     self._part(generation)
                 case events.Unbegun(request):
-                    self._lane_of(request).queue.put_back(request._replace(retried=True))
+                    self._lane_of(request).queue.put_back(request)
                 case events.InputAsked():
                     self._stdin.ask(event)
                 case events.Reply():
@@ -349,7 +349,7 @@ class Shell:
                 case Turn.REFUSE, request:
                     assert lane.queue.refusing is not None
                     self._to_iopub.put(events.Refuse(request, lane.queue.refusing))
-                case Turn.SEND, request:
+                case Turn.SEND | Turn.OFFER, request:
                     self._send_request(lane, request)
 
     def _send_request(self, lane: Lane, request: Request) -> None:
@@ -364,13 +364,19 @@ class Shell:
             message.msg_type.encode(),
             message.header, message.content, message.metadata, *message.buffers,
         )  # fmt: skip
+        kind = Kind.ASIDE if request.aside else Kind.REQUEST
         given: Sequence[Buffer | Handed] = parts
         if lane is self._main:
-            if self._queue.interrupted == request.number:
-                worker.ledger[Slot.INTERRUPT] = request.number
-            worker.ledger[Slot.SENT] = request.number
-            self._sent_at, self._shown = time.monotonic(), False
-            given = records.hand_over(Kind.REQUEST, parts, worker.to_worker)
+            if not request.aside:
+                self._note_sent(worker, request)
+            given = records.hand_over(kind, parts, worker.to_worker)
         elif lane.pipe == NO_PIPE:
             self._subshells.open(lane)
-        lane.send(records.encode(Kind.REQUEST, request.number, given))
+        lane.send(records.encode(kind, request.number, given))
+
+    def _note_sent(self, worker: Worker, request: Request) -> None:
+        """Let the worker's interrupts and those who watch know what the main shell runs next."""
+        if self._queue.interrupted == request.number:
+            worker.ledger[Slot.INTERRUPT] = request.number
+        worker.ledger[Slot.SENT] = request.number
+        self._sent_at, self._shown = time.monotonic(), False

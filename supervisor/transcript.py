@@ -192,16 +192,17 @@ class Transcript:
         meant = facts.stopping or facts.restarting
         self._generation = 0
         actions.append(TellShell(Gone(generation)))
-        told: list[post_mortem.Report] = []
+        told: list[tuple[post_mortem.Report, bool]] = []
         for one in opened:
             if one.begun or one.request.retried or meant:
-                told.append(why := post_mortem.report(_of(facts, one)))
+                told.append((why := post_mortem.report(_of(facts, one)), not one.request.aside))
                 costs = facts.costs if one.request.subshell is None else None
                 actions += self._failed(one.request, why, one.count, begun=one.begun, costs=costs)
             else:
                 actions.append(TellShell(Unbegun(one.request)))
         # Of several that ran, the one to blame is the one whose cell the stack shows.
-        report = max(told, key=lambda why: why.line) if told else post_mortem.report(facts)
+        blamed = max(told, key=lambda one: (one[0].line, one[1]), default=None)
+        report = post_mortem.report(facts) if blamed is None else blamed[0]
         if self._greeted and not told and not report.expected:
             # One that dies before its hello has said so itself, and the next may do better.
             actions.append(self._text(Text(0, "stderr", report.text + "\n")))
@@ -250,6 +251,8 @@ class Transcript:
                 msg_type = one.request.message.msg_type
                 if string(record.parts[2]) != reply_type(msg_type):
                     raise RecordError(f"{record.parts[2]!r} answers no {msg_type}")
+            case Kind.RETURNED if one is None or one.begun or not one.request.aside:
+                raise RecordError(f"request {record.number} was not offered, and comes back")
 
     def _written(self, record: Record) -> list[Action]:
         name = "stdout" if record.kind is Kind.STDOUT else "stderr"
@@ -304,6 +307,9 @@ class Transcript:
         if request.channel == "internal":
             return [TellShell(over)]
         return [Publish("status", request.message.header, IDLE), TellShell(over)]
+
+    def _returned(self, record: Record) -> list[Action]:
+        return [TellShell(Unbegun(self._requests.take_back(record.number)))]
 
     def _subshell_ended(self, record: Record) -> list[Action]:
         return [TellShell(SubshellEnded(self._generation, record.number))]
@@ -369,6 +375,7 @@ _HANDLERS = {
     Kind.LEAVING: Transcript._leave,  # noqa: SLF001
     Kind.LOG: Transcript._log,  # noqa: SLF001
     Kind.SUBSHELL_ENDED: Transcript._subshell_ended,  # noqa: SLF001
+    Kind.RETURNED: Transcript._returned,  # noqa: SLF001
 }
 
 

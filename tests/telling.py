@@ -37,10 +37,13 @@ def message(msg_id, msg_type="execute_request", content=b"{}", buffers=(), subsh
     )
 
 
-def request(number, msg_type="execute_request", channel="shell", *, retried=False, subshell=None):
+def request(
+    number, msg_type="execute_request", channel="shell", *,
+    retried=False, subshell=None, aside=False,
+):  # fmt: skip
     """Make a request whose number is its msg_id, too."""
     asked = message(number, msg_type, subshell=subshell)
-    return Request(number, asked, channel, retried, subshell)
+    return Request(number, asked, channel, retried, subshell, aside)
 
 
 def record(kind, number=0, *parts, marks=(0, 0)):

@@ -35,6 +35,7 @@ def over(queue, number, *, abort=False):
 
 
 CELL, OTHER = "execute_request", "complete_request"
+COMMS = "comm_open", "comm_msg", "comm_close"
 
 
 class TestOneAtATime:
@@ -124,15 +125,23 @@ class TestAFailure:
         over(queue, 1)
         assert turns(queue) == ["send 2"]
 
-    @pytest.mark.parametrize(
-        "msg_type", ["complete_request", "inspect_request", "comm_open", "comm_msg", "comm_close"]
-    )
+    @pytest.mark.parametrize("msg_type", ["complete_request", "inspect_request"])
     def test_does_not_touch_what_is_no_cell(self, msg_type):
         """G11: other requests are answered normally."""
         queue = queue_of(CELL, msg_type)
         turns(queue)
         over(queue, 1, abort=True)
         assert turns(queue) == ["send 2"]
+
+    @pytest.mark.parametrize("msg_type", COMMS)
+    def test_does_not_touch_comm_messages(self, msg_type):
+        """G11: one that the failed cell has not taken is handled in its place."""
+        queue = queue_of(CELL, CELL, msg_type)
+        assert turns(queue) == ["send 1", "offer 3"]
+        over(queue, 1, abort=True)
+        assert turns(queue) == []
+        queue.put_back(request(3, msg_type, aside=True))
+        assert turns(queue) == ["abort 2", "send 3"]
 
     def test_is_answered_without_a_worker(self):
         """G21: aborted cells need no worker; a crashed one is being replaced meanwhile."""
@@ -151,6 +160,74 @@ class TestAFailure:
         assert queue.executions() == 2
         over(queue, 1, abort=True)
         assert queue.executions() == 0
+
+
+class TestACommMessageWhileACellRuns:
+    def test_is_offered_to_it_ahead_of_what_waits(self):
+        """G10: the cell may await it, and would wait for ever if it came behind the next cell."""
+        queue = queue_of(CELL, CELL, *COMMS)
+        assert turns(queue) == ["send 1", "offer 3", "offer 4", "offer 5"]
+        assert repr(queue).endswith("runs, [3, 4, 5] are offered, 1 wait>")
+        assert not queue.is_idle
+
+    def test_is_over_when_the_cell_has_taken_it(self):
+        """G9: then nothing is left of it."""
+        queue = queue_of(CELL, "comm_msg")
+        turns(queue)
+        over(queue, 2)
+        over(queue, 1)
+        assert queue.is_idle
+
+    def test_keeps_the_next_request_from_overtaking_it(self):
+        """G10: until it is known whether the cell took it, nothing is sent."""
+        queue = queue_of(CELL, "comm_msg", CELL)
+        assert turns(queue) == ["send 1", "offer 2"]
+        over(queue, 1)
+        assert turns(queue) == []
+        queue.put_back(request(2, "comm_msg", aside=True))
+        assert turns(queue) == ["send 2"]
+
+    def test_is_offered_to_nothing_else(self):
+        """G10: only a cell can await something."""
+        for first in (OTHER, "comm_msg"):
+            assert turns(queue_of(first, "comm_msg")) == ["send 1"]
+
+    def test_comes_back_from_a_death_without_suspicion(self):
+        """G16, G22: the worker did not die of it, so it may be sent to the next ones, and alone."""
+        queue = queue_of(CELL, "comm_msg", "comm_msg")
+        turns(queue)
+        queue.part()
+        for number in (2, 3):
+            queue.put_back(request(number, "comm_msg", aside=True))
+        over(queue, 1, abort=True)
+        queue.ready = True
+        found, first = queue.next()
+        assert (found, first) == (Turn.SEND, request(2, "comm_msg"))
+        over(queue, 2)
+        assert turns(queue) == ["send 3"]
+
+    @given(st.data())
+    def test_whatever_comes_in_between(self, data):
+        """G9, G10: what no cell has taken is handled in the order of arrival, each once."""
+        queue, number, offered, handled, taken = queue_of(), 0, [], [], []
+        for _ in range(data.draw(st.integers(0, 30))):
+            event = data.draw(st.sampled_from(["cell", "comm", "take", "return", "over", "turn"]))
+            if event in ("cell", "comm"):
+                number += 1
+                queue.arrive(request(number, CELL if event == "cell" else "comm_msg"))
+            elif event == "turn" and (found := queue.next()):
+                (offered if found[0] is Turn.OFFER else handled).append(found[1])
+            elif event == "over" and queue.current is not None:
+                over(queue, queue.current.number)
+            elif event == "take" and offered and queue.current is not None:
+                taken.append(offered.pop(0))
+                over(queue, taken[-1].number)
+            elif event == "return" and offered and queue.current is None:
+                queue.put_back(offered.pop(0))
+        numbers = [one.number for one in handled]
+        assert numbers == sorted(set(numbers))
+        left = len(queue) + len(offered)
+        assert len(handled) + len(taken) + left == number
 
 
 class TestADeath:

@@ -114,7 +114,7 @@ class Worker:
         self.captured = {1: bytearray(), 2: bytearray()}
         self.counts = {1: 0, 2: 0}
         self.parts = []
-        self.running = {}  # by subshell: the msg_id of its request
+        self.running = {}  # by subshell: the msg_id of its request; by "aside": of what it took
         self.cell = "-"
         self.dead = False
         self.leaving = False
@@ -164,6 +164,7 @@ class World:
         self.torn = torn
         self.socket, self.to_iopub, self.to_shell, self.to_control = Box(), Box(), Box(), Box()
         self.worker = None
+        self.awaiting = [one for one, lines in cells.items() if {"await", "expect"} & {*lines}]
         self.life, self._why = Lifecycle(), None  # Control's
         self._cells, self._swift, self._stillborn = cells, swift, stillborn
         self._attached, self._listening, self._decoder = None, False, None  # IOPub's
@@ -276,33 +277,37 @@ class World:
         while True:
             yield lambda: requests
             request = requests.pop(0)
-            msg_id, msg_type = request.message.msg_id, request.message.msg_type
-            yield from self._send(worker, Kind.BEGIN, request.number, b"1", b"")
-            if worker.heard:
-                worker.running[subshell] = msg_id
-            if msg_type == "execute_request" and (subshell is None or worker.cell == "-"):
-                worker.cell = msg_id
-            failed = leaves = False
-            for words in self._cells.get(msg_id, ()):
-                yield
-                failed |= words == "fail"
-                leaves |= words == "exit"
-                yield from self._do(worker, sender, request, words)
-            yield
-            content = b'{"status":"error"}' if failed else OK
-            name = reply_type(msg_type).encode()
-            flag = b"1" if failed else b"0"
-            yield from self._send(
-                worker, Kind.DONE, request.number, b"1", flag, name, content, b"{}"
-            )
-            if worker.heard:
-                worker.running.pop(subshell, None)
-            if leaves:
+            if request.aside:
+                yield from self._send(worker, Kind.RETURNED, request.number)
+            elif (yield from self._handle(worker, sender, request, subshell)):
                 yield
                 yield from self._send(worker, Kind.LEAVING, 0)
                 worker.leaving = True
                 yield
                 worker.die()
+
+    def _handle(self, worker, sender, request, place):
+        """Handle one request, which is said to run in this place; tell whether to leave then."""
+        msg_id, msg_type = request.message.msg_id, request.message.msg_type
+        yield from self._send(worker, Kind.BEGIN, request.number, b"1", b"")
+        if worker.heard:
+            worker.running[place] = msg_id
+        if msg_type == "execute_request" and (request.subshell is None or worker.cell == "-"):
+            worker.cell = msg_id
+        failed = leaves = False
+        for words in self._cells.get(msg_id, ()):
+            yield
+            failed |= words == "fail"
+            leaves |= words == "exit"
+            yield from self._do(worker, sender, request, words)
+        yield
+        content = b'{"status":"error"}' if failed else OK
+        name = reply_type(msg_type).encode()
+        flag = b"1" if failed else b"0"
+        yield from self._send(worker, Kind.DONE, request.number, b"1", flag, name, content, b"{}")
+        if worker.heard:
+            worker.running.pop(place, None)
+        return leaves
 
     def _later(self, worker, sender, request, words):
         """Be a thread or a child that the request has left behind."""
@@ -318,7 +323,7 @@ class World:
         elif verb == "write":  # a byte to descriptor 1, as C code and children do
             worker.captured[1] += what.encode()
             worker.counts[1] += len(what)
-            owner = worker.running.get(None, worker.cell)
+            owner = worker.running.get("aside") or worker.running.get(None, worker.cell)
             owners = {owner} if None in worker.running else {*worker.running.values()} or {owner}
             self.written.append(Written(sender, what, frozenset(owners), worker.generation))
         elif verb in ("print", "warn"):
@@ -334,6 +339,12 @@ class World:
                 worker, Kind.COMM, number, what.encode(), b"t", verb.encode(), content, b"{}"
             )
             self._note_written(worker, sender, f"{verb} {what}", msg_id)
+        elif verb in ("await", "expect"):  # take the comm messages that are there, or the next one
+            requests = worker.requests[request.subshell]
+            if verb == "expect":
+                yield lambda: requests
+            while requests and requests[0].aside:
+                yield from self._handle(worker, sender, requests.pop(0), "aside")
         elif verb == "accept":
             yield from self._send(worker, Kind.COMM_ACCEPTED, 0, what.encode(), b"t")
         elif verb == "forget":
@@ -478,7 +489,7 @@ class World:
                     self.to_iopub.put(events.Abort(request))
                 case Turn.REFUSE, request:
                     self.to_iopub.put(events.Refuse(request, queue.refusing))
-                case Turn.SEND, request:
+                case Turn.SEND | Turn.OFFER, request:
                     self.to_iopub.put(events.Sent(request, self._offered.generation))
                     self._hand_over(self._offered, request)
 
@@ -504,7 +515,7 @@ class World:
                     for queue in queues.values():
                         queue.ready = False
             case events.Unbegun(request):
-                queues[request.subshell].put_back(request._replace(retried=True))
+                queues[request.subshell].put_back(request)
             case events.Reply():
                 if event.abort:
                     self._receive()

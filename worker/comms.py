@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from .publisher import Publisher
 
 
+COMM_MESSAGES = frozenset({"comm_open", "comm_msg", "comm_close"})
+
+
 class Comm(BaseComm):  # type: ignore[misc]
     """The kernel's end of a comm."""
 

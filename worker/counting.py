@@ -23,6 +23,10 @@ class Counter:
         """Give the number of the calling thread's cell, or of the next one."""
         return self._next if here.count is None else here.count
 
+    def upcoming(self) -> int:
+        """Give the number of the next cell."""
+        return self._next
+
     def set(self, value: int) -> None:
         """Take what IPython, or ``%reset``, counts on to."""
         if here.count is None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from ..shared.ledger import Slot
 from ..shared.records import Kind
 from . import jsons
+from .asides import Asides
 from .context import Request
 from .handlers import describe, field
 from .here import here
@@ -91,6 +92,9 @@ class Loop:
         self._is_main = False
         # Context variables that a cell sets are there in the next one, as in a module.
         self._context = copy_context()
+        self._asides = Asides(
+            loop, receiver, self._sender, self._current, self._shell, self._comm_handlers
+        )
         here.running, here.receiver = running, receiver
 
     def run(self) -> None:
@@ -101,6 +105,7 @@ class Loop:
     def _next(self) -> Request | None:
         """Wait for a request while background tasks go on; None once there will be none."""
         receiver, loop = self._receiver, self._loop
+        self._asides.give_back()
         while not self._is_over():
             record = receiver.take()
             if record is not None and record.kind is Kind.REQUEST:
@@ -110,7 +115,9 @@ class Loop:
             if receiver.ended:
                 return None
             if record is not None:
-                continue  # an input_reply that came too late
+                if record.kind is Kind.ASIDE:
+                    self._asides.give_back(record)
+                continue  # or an input_reply that came too late
             if self._idle():
                 continue
             stop = self._stop_when_due()
@@ -149,6 +156,7 @@ class Loop:
             content, encoded = self._running.call(number, self._answer(request), self._context)
         except BaseException as error:  # noqa: BLE001 - an interrupt outside of the user's code, or worse
             failure = error
+        self._asides.end()  # it may have been interrupted before it came to that
         self._end_if_forked()
         shell.allocation.lift()
         self._running.finish()
@@ -209,7 +217,12 @@ class Loop:
         Objects of the user's in payloads and user_expressions have their say in the encoding, so it
         belongs to what can fail and can be interrupted.
         """
-        content = await self._handle(request)
+        if request.msg_type == "execute_request":
+            self._asides.begin()
+        try:
+            content = await self._handle(request)
+        finally:
+            self._asides.end()
         return content, jsons.dumps(content)
 
     async def _handle(self, request: Request) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from .allocation import Allocation
 from .app import IPKernelApp
 from .attachment import Attachment
 from .channel import Sender
-from .comms import Comms
+from .comms import COMM_MESSAGES, Comms
 from .context import NOBODY, Current
 from .costs import Meter
 from .debugging import Debugging
@@ -44,6 +44,7 @@ from .subshells import Subshells
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .context import Request
     from .options import Descriptors, Options
 
 
@@ -139,15 +140,23 @@ def _part_from_forks(
 
 def _look_up(
     loop: asyncio.AbstractEventLoop, shell: ZMQInteractiveShell, main: MainLoop
-) -> Callable[[], None]:
+) -> Callable[[Request], None]:
     """Let the main thread know of what a subshell's request has left for it, if anything."""
 
-    def look_up() -> None:
+    def look_up(request: Request) -> None:
         changed = shell.snapshots.touched(time.monotonic())
         if changed or shell.exit_now or shell.history_manager.has_news:
             loop.call_soon_threadsafe(main.look)
+        elif request.msg_type in COMM_MESSAGES:
+            # A widget's callback may have set a future that the main shell awaits. asyncio then
+            # knows what to do, and sleeps: it is made for one thread, and has to be woken.
+            loop.call_soon_threadsafe(_nothing)
 
     return look_up
+
+
+def _nothing() -> None:
+    """Do what there is to do to have been woken."""
 
 
 def _leave(shell: ZMQInteractiveShell, *, busy: bool) -> None:

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 from ..shared import records
 from ..shared.frames import Decoder
+from ..shared.records import Kind
 from .stacks import protected
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..shared.handover import Handover
     from ..shared.records import Record
     from .running import Running
@@ -36,6 +39,8 @@ class Receiver:
         self._records: deque[Record] = deque()
         self.ended = False
         """The supervisor has closed its end: the worker is to leave."""
+        self.put_aside: Callable[[Record], None] = lambda _: None
+        """Takes the comm messages that come while an answer is waited for."""
 
     def fileno(self) -> int:
         """Give the descriptor to wait on."""
@@ -58,15 +63,24 @@ class Receiver:
             return None
         return records.taken(self._records.popleft(), self._handover)
 
-    def wait(self) -> Record | None:
-        """Wait for a record; None if none will come. Interrupts are raised while it waits."""
+    def wait_for_answer(self, name: bytes) -> Record | None:
+        """Wait for the answer to a prompt; None if none will come. Interrupts are raised meanwhile.
+
+        An answer to an earlier prompt, which was interrupted, is nobody's answer (G30).
+        """
         __tracebackhide__ = True
         poll = select.poll()
         for fd in (self._fd, *self._running.watched()):
             poll.register(fd, select.POLLIN)
-        while (record := self.take()) is None and not self.ended:
+        while True:
+            while (record := self.take()) is not None:
+                if record.kind is Kind.ASIDE:
+                    self.put_aside(record)
+                elif record.kind is Kind.INPUT_REPLY and record.parts[1] == name:
+                    return record
+            if self.ended:
+                return None
             poll.poll()
-        return record
 
     def close(self) -> None:
         """Let go of the pipe (in a forked child; its own children find nothing to close)."""

@@ -43,6 +43,7 @@ _protected: set[CodeType] = set()
 _fragile: set[CodeType] = set()
 _deferring: dict[CodeType, CodeType] = {}
 _running: set[CodeType] = set()
+_callbacks: set[CodeType] = set()
 
 
 class Fall(Enum):
@@ -80,6 +81,12 @@ def runs_user_code(function: Callable[..., T]) -> Callable[..., T]:
     return function
 
 
+def calls_back(function: Callable[..., T]) -> Callable[..., T]:
+    """Mark a function of ours that an event loop calls, and beneath which the user's code runs."""
+    _callbacks.add(function.__code__)
+    return function
+
+
 def fall(frame: FrameType | None) -> Fall:
     """Tell what an interrupt does that finds a thread in this frame."""
     if frame is not None and frame.f_code in _fragile:
@@ -92,7 +99,7 @@ def fall(frame: FrameType | None) -> Fall:
         if code in _protected or _deferring.get(code, code) not in passed | {code}:
             return _wait(frame)
         if code is _CALLBACK:
-            in_callback = _is_user_s(callee)
+            in_callback = _is_user_s(callee) or not passed.isdisjoint(_callbacks)
         elif code is _LOOP and not in_callback and _is_beneath(frame):
             return Fall.CANCEL
         elif code in _running:

@@ -64,11 +64,9 @@ class Stdin:
         name = str(next(self._prompts)).encode()
         content = jsons.dumps({"prompt": prompt, "password": password})
         self._sender.send(Kind.INPUT, self._current.get().number, content, name)
-        while (record := receiver.wait()) is not None:
-            # An answer to an earlier prompt, which was interrupted, is nobody's answer (G30).
-            if record.kind is Kind.INPUT_REPLY and record.parts[1] == name:
-                return _value(jsons.loads(record.parts[0]))
-        raise EOFError("the kernel is ending")
+        if (record := receiver.wait_for_answer(name)) is None:
+            raise EOFError("the kernel is ending")
+        return _value(jsons.loads(record.parts[0]))
 
 
 def _value(content: object) -> str:

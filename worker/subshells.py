@@ -69,7 +69,7 @@ class Subshells:
         self._strikes: set[Strikes] = set()
         self._meant: set[int] = set()  # numbers of requests that were interrupted
 
-    def install(self, parts: Parts, after: Callable[[], None]) -> None:
+    def install(self, parts: Parts, after: Callable[[Request], None]) -> None:
         """Take orders from here on.
 
         ``after`` is called by a subshell's thread when a request of its own is over.
@@ -202,7 +202,7 @@ class _SubshellLoop(Loop):
         receiver: Receiver,
         strikes: Strikes,
         parts: Parts,
-        after: Callable[[], None],
+        after: Callable[[Request], None],
     ) -> None:
         # Not held back: another thread would send something else in between. Nor measured, nor
         # noted where all look: the process does other things at the same time.
@@ -212,8 +212,8 @@ class _SubshellLoop(Loop):
         here.payload = []
         self._after = after
 
-    def _rest(self, request: Request) -> None:  # noqa: ARG002 - as the base class says
-        self._after()
+    def _rest(self, request: Request) -> None:
+        self._after(request)
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:
