@@ -30,6 +30,7 @@ from .payload import WorkerPayloadManager
 from .recovery.magic import RecoveryMagics
 from .resources import ResourceMagics, show_cell
 from .stacks import defer_between, fragile, protected
+from .transforming import Transformer
 from .traps import WorkerBuiltinTrap, WorkerDisplayTrap
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     autoindent = CBool(False)
     exiter = Instance(ZMQExitAutocall)
 
+    input_transformer_manager = Instance(Transformer, ())
     kernel = AnyTrait()
     publisher: Publisher = AnyTrait()
     mains: Running = AnyTrait()
@@ -151,6 +153,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         super().init_magics()
         self.register_magics(KernelMagics, ResourceMagics, RecoveryMagics)
         self.input_transformer_manager.cleanup_transforms.append(show_cell)
+        self.input_transformer_manager.settle()
 
     @contextmanager
     def _tee(self, channel: str) -> Iterator[None]:  # noqa: ARG002 - IPython's signature

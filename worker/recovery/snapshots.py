@@ -164,7 +164,9 @@ class Snapshots:
         """Tell whether to make one before the request that is there already."""
         if self.is_urgent:
             return True
-        return self.budget.wanted and self.budget.is_earned(self._tax.at_most())
+        # What the last one costs is looked up only where one would be made if it cost nothing.
+        is_earned = self.budget.is_earned
+        return is_earned(0.0) and is_earned(self._tax.at_most())
 
     # How.
 
