@@ -137,7 +137,7 @@ class Control:
             case events.ShutdownAsked(request):
                 self._shut_down(request)
             case events.InterruptAsked(request):
-                self._interrupt(request.message.subshell)
+                self._interrupt(request.message.subshell, request.number)
                 self._answer(request, "interrupt_reply", {"status": "ok"})
             case events.InterruptMissed(number):
                 if self._running() == number:
@@ -203,21 +203,22 @@ class Control:
 
     # Interrupts.
 
-    def _interrupt(self, subshell: str | None = None) -> None:
+    def _interrupt(self, subshell: str | None = None, before: float = events.ANY) -> None:
         """Interrupt the request that runs now, or nothing (G27).
 
         The main shell's; those of subshells if it has none; or that of the subshell that is named.
+        Only a request whose number is less than ``before`` is meant.
         """
         if self._lives.recovery.interrupt():
             return
         number = self._running()
         if subshell is not None and self._policy.subshells:
-            self._to_shell.put(events.Interrupt(subshell))
-        elif number and self._lives.interruption is not None:
+            self._to_shell.put(events.Interrupt(subshell, before))
+        elif not number or self._lives.interruption is None:
+            self._to_shell.put(events.Interrupt(None, before))
+        elif number < before:
             self._lives.interruption.interrupt(number)
             self._debugger.let_go()
-        else:
-            self._to_shell.put(events.Interrupt())
 
     def _running(self) -> int:
         """Give the number of the request that the main shell runs, or 0."""

@@ -179,14 +179,19 @@ class Stop(NamedTuple):
     report: Report
 
 
+ANY = float("inf")
+"""Whatever the number of a request."""
+
+
 class Interrupt(NamedTuple):
     """Nothing runs in the main shell, and a client wants it interrupted.
 
     Perhaps a cell waits for its worker, or subshells run something. Or the client has named a
-    subshell, and means that.
+    subshell, and means that. It means nothing that came after it.
     """
 
     subshell: str | None = None
+    before: float = ANY
 
 
 class SubshellAsked(NamedTuple):
@@ -348,7 +353,10 @@ class ShutdownAsked(NamedTuple):
 
 
 class InterruptAsked(NamedTuple):
-    """An interrupt_request came on the shell channel, where VS Code sends it."""
+    """An interrupt_request came on the shell channel, where VS Code sends it.
+
+    Its number says what came before it: by now something else may run, which is not meant (G27).
+    """
 
     request: Request
 

@@ -11,6 +11,8 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from .events import ANY
+
 if TYPE_CHECKING:
     from .events import Reply, Request
     from .post_mortem import Report
@@ -119,19 +121,21 @@ class Queue:
         self.ready = False
         self._first = 0
 
-    def interrupt(self) -> int:
+    def interrupt(self, before: float = ANY) -> int:
         """Interrupt the execution that waits for a worker to be ready, if one does.
 
         Its client sees it as running. With a worker ready nothing waits here, but behind a request
         that runs; and then that one is interrupted. If the worker became ready only just now, the
-        request that waited for it is with it already: gives its number, or else 0.
+        request that waited for it is with it already: gives its number, or else 0. Only a request
+        whose number is less than ``before`` is meant.
         """
         if self.current is not None and self.current.number == self._first:
-            return self._first
+            return self._first if self._first < before else 0
         if self.current is None and not self.ready:
             for waiting in self._waiting:
+                number = waiting.request.number
                 if waiting.request.message.msg_type == CELL and not waiting.aborted:
-                    self.interrupted = waiting.request.number
+                    self.interrupted = number if number < before else self.interrupted
                     break
         return 0
 

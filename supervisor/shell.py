@@ -172,8 +172,8 @@ class Shell:
 
     def _hear_of_subshells(self, event: ToShell) -> None:
         match event:
-            case events.Interrupt(subshell):
-                self._interrupt(subshell)
+            case events.Interrupt(subshell, before):
+                self._interrupt(subshell, before)
             case events.SubshellAsked(request):
                 self._receive(ALL)  # what came before is still for the one that is deleted
                 self._subshells.asked(request, self._main)
@@ -202,16 +202,16 @@ class Shell:
         queued = sum(lane.queue.executions() for lane in (self._main, *others))
         self._to_control.put(events.Stock(generation, queued))
 
-    def _interrupt(self, subshell: str | None) -> None:
+    def _interrupt(self, subshell: str | None, before: float) -> None:
         """Interrupt a subshell; or what the main shell is about to run; or else all subshells."""
         if subshell is not None:
             if (lane := self._subshells.find(subshell)) is not None:
-                self._subshells.interrupt(lane)
-        elif number := self._queue.interrupt():
+                self._subshells.interrupt(lane, before)
+        elif number := self._queue.interrupt(before):
             self._to_control.put(events.InterruptMissed(number))
         else:
             for lane in self._subshells:
-                self._subshells.interrupt(lane)
+                self._subshells.interrupt(lane, before)
 
     def _reply(self, reply: events.Reply) -> None:
         if reply.abort:

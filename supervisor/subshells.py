@@ -152,10 +152,11 @@ class Subshells:
         self._orders.append(Order(OPEN, lane.number, requests))
         self.write()
 
-    def interrupt(self, lane: Lane) -> None:
-        """Interrupt what runs in a subshell."""
-        if lane.queue.current is not None:
-            self._orders.append(Order(INTERRUPT, lane.queue.current.number))
+    def interrupt(self, lane: Lane, before: float) -> None:
+        """Interrupt what runs in a subshell, if its number is less than ``before``."""
+        current = lane.queue.current
+        if current is not None and current.number < before:
+            self._orders.append(Order(INTERRUPT, current.number))
             self.write()
 
     def write(self) -> None:

@@ -312,3 +312,12 @@ class TestAnInterrupt:
         queue.ready = True
         assert turns(queue) == ["send 2"]
         assert queue.interrupt() == 2
+
+    def test_is_not_for_a_cell_that_came_after_it(self):
+        """G27: neither one that waits for the worker, nor the worker's first."""
+        queue = queue_of(CELL, ready=False)
+        assert (queue.interrupt(before=1), queue.interrupted) == (0, 0)
+        queue.ready = True
+        turns(queue)
+        assert queue.interrupt(before=1) == 0
+        assert queue.interrupt(before=2) == 1

@@ -41,6 +41,21 @@ class TestInterruptsOnTheShellChannel:
             parent = frontend.execute("import time; time.sleep(1000)")
             hit(frontend, parent, frontend.send("shell", "interrupt_request"))
 
+    def test_they_do_not_act_on_a_cell_that_was_sent_behind_them(self, frontend):
+        """G27: the one that acts on interrupts may be late, and another cell runs by then."""
+        for number in range(100):
+            request = frontend.send("shell", "interrupt_request")
+            parent = frontend.execute(f"sum(range(20_000)) * 0 + {number}")
+            said = frontend.recv_until_idle(parent, others=True)
+            entries = [one.entry for one in said if one.parent_id == parent]
+            assert entries[-1] == ("result", str(number))
+            if ("status", "idle") not in [one.entry for one in said if one.parent_id == request]:
+                said = frontend.recv_until_idle(request, others=True)
+                assert {one.parent_id for one in said} <= {request}
+            replies = [frontend.recv("shell") for _ in range(2)]
+            told = {one.parent_id: one.content["status"] for one in replies}
+            assert told == {request: "ok", parent: "ok"}
+
     def test_with_nothing_running_they_do_nothing(self, frontend):
         """G28: an idle kernel answers, and the next cell runs."""
         request = frontend.send("shell", "interrupt_request")

@@ -131,9 +131,11 @@ class Session:
         # What comes in one breath with the text may be the cell's end: it is kept for later.
         status, idle, text = self._seen.pop(msg_id, ("", False, ""))
         while not (status and idle):
-            if time.monotonic() > end:
+            late = time.monotonic() > end
+            messages = self._receive(end)
+            if late and not messages:  # what waits has come in time: it was we who were stopped
                 raise StuckError("no idle" if status else "no reply" if idle else "no end")
-            for channel, message in self._receive(end):
+            for channel, message in messages:
                 if message.parent_id != msg_id:
                     continue
                 content = message.content

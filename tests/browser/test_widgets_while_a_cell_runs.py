@@ -15,6 +15,10 @@ SLIDER = (
     "slider.observe(answer, 'value')\n"
     "display(slider, label)"
 )
+AWAIT = (
+    "import asyncio\nmoved = asyncio.get_running_loop().create_future()\n"
+    "slider.observe(lambda _: moved.done() or moved.set_result(None), 'value')\nawait moved"
+)
 INTERACT = "from ipywidgets import interact\n@interact(x=(0, 100))\ndef twice(x=1): print(x, 2 * x)"
 
 
@@ -37,8 +41,9 @@ def moved(window, number):
         ("open('gate').read()", None),
         ("import time\nwhile slider.value == 20: time.sleep(0.01)", "slider"),
         ("while slider.value == 20: pass", "slider"),
+        (AWAIT, "slider"),
     ],
-    ids=["a cell that sleeps", "a cell that looks", "a cell that computes"],
+    ids=["a cell that sleeps", "a cell that looks", "a cell that computes", "a cell that awaits"],
 )
 def test_slider(open_notebook, gate, waits, ends):
     """G3: the callback's answer is seen while the cell of the main shell still runs."""
