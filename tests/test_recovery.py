@@ -127,6 +127,31 @@ class TestTheVariables:
         assert "what In [3] to [4] did to them is lost" in text
         assert value(fresh, "x") == "2"
 
+    def test_are_told_by_the_cells_that_are_lost_between_requests(self, launch):
+        """G22, G41: whether or not a cell runs when the interpreter dies; who is not counted is
+        not among them.
+        """
+        fresh = launch(options=("--recover=on",))
+        pid = fresh.worker_pid()
+        fresh.run(
+            "def busy():\n    while True: sum(range(1000))\n"
+            "import threading; thread = threading.Thread(target=busy, daemon=True); x = 2"
+        )
+        fresh.run("thread.start(); x = 3")
+        fresh.run("x = 4")
+        fresh.run("")
+        fresh.run("x", silent=True)
+        os.kill(pid, signal.SIGKILL)
+        text = " ".join(fresh.recv("iopub", "stream", None).content["text"].split())
+        assert "Its variables are as they were after In [2]." in text
+        assert "what In [3] to [4] did to them is lost" in text
+        after = fresh.execute("x")
+        fresh.recv_busy(after)
+        assert fresh.recv_input(after) == 5
+        fresh.recv_result(after, "2")
+        fresh.recv_idle(after)
+        fresh.recv_reply(after)
+
     def test_queued_cells_are_aborted_and_the_next_finds_the_variables(self, frontend):
         """G21, G41."""
         frontend.run("x = 'kept'")
