@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 
 import psutil
@@ -39,6 +40,12 @@ def value(frontend, expression):
     ((kind, text),) = frontend.run(expression)
     assert kind == "result"
     return text
+
+
+def recovery(frontend):
+    """Give what the supervisor knows of snapshots, which changes nothing."""
+    asked = frontend.send("control", "usage_request")
+    return frontend.recv("control", "usage_reply", asked).content["bulkhead"]["recovery"]
 
 
 def snapshots(frontend):
@@ -417,9 +424,9 @@ class TestOnDemand:
         frontend.run("pass")
         asked = frontend.send("control", "usage_request")
         content = frontend.recv("control", "usage_reply", asked).content["bulkhead"]
-        recovery = content["recovery"]
-        assert recovery["state"] == "restorable"
-        assert recovery["execution_count"] >= 1
+        known = content["recovery"]
+        assert known["state"] == "restorable"
+        assert known["execution_count"] >= 1
         assert 0 < content["snapshots"] < 1 << 26
         assert content["children"] == 0
 
@@ -476,6 +483,26 @@ class TestOnDemand:
         )
         assert fresh.run(cell) == []
         assert value(fresh, "len(y) >> 20") == "450"
+
+    def test_whose_snapshot_was_killed_says_what_is_known(self, launch):
+        """G41: not that its memory was needed, which is another end."""
+        fresh = launch(options=("--recover=auto",))
+        fresh.run("x = 1")
+        deadline = time.monotonic() + 60
+        while not (known := recovery(fresh)) or known["execution_count"] != 1:
+            assert time.monotonic() < deadline
+        os.kill(known["snapshot_pid"], signal.SIGKILL)
+        assert wait_gone(known["snapshot_pid"], 5)
+        ((_, text),) = fresh.run("%recovery")
+        assert text.splitlines()[1] == (
+            "There is no snapshot now: it ended with signal 9, and it is not known who did that. "
+            "One is made when a cell has ended."
+        )
+        fresh.run("%recovery off")
+        ((_, text),) = fresh.run("%recovery auto")
+        assert text.splitlines()[1] == (
+            "There is no snapshot yet: one is made when a cell has ended."
+        )
 
     def test_an_interpreter_that_ran_out_of_memory_comes_back(self, launch):
         """G39, G41: to let the snapshot go would not have been enough, and so it is there."""
