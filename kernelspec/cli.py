@@ -71,8 +71,17 @@ def _install(options: argparse.Namespace) -> None:
     folder = install.install(options.name, spec, destination)
     print(f"Installed {options.name} ({spec['display_name']}) in {folder}")
     if not install.is_searched(folder):
-        path = folder.parent.parent
-        print(f"Jupyter does not look there; with JUPYTER_PATH={path} it does.", file=sys.stderr)
+        print(
+            f"The Jupyter of {sys.prefix} does not look there. One that is installed in "
+            f"{options.prefix} does, and any with JUPYTER_PATH={folder.parent.parent}.",
+            file=sys.stderr,
+        )
+    if install.is_pip_s(folder):
+        print(
+            "pip writes this kernelspec anew when it upgrades the package; under another --name "
+            "one stays as it is.",
+            file=sys.stderr,
+        )
 
 
 def _uninstall(options: argparse.Namespace) -> None:

@@ -11,10 +11,12 @@ import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_core.paths import SYSTEM_JUPYTER_PATH, jupyter_data_dir
 
 from . import spec as specs
 from .errors import CommandError
@@ -56,12 +58,14 @@ def install(name: str, spec: dict[str, Any], destination: Destination) -> Path:
                 str(source), name, user=destination.user, prefix=destination.prefix
             )
         except OSError as error:
-            raise CommandError(_refused(error, destination)) from None
+            raise CommandError(_refused(error, name, destination)) from None
     return Path(folder)
 
 
-def _refused(error: OSError, destination: Destination) -> str:
-    text = f"The kernelspec cannot be installed: {_reason(error)}."
+def _refused(error: OSError, name: str, destination: Destination) -> str:
+    folder = Path(destination.prefix, "share", "jupyter") if destination.prefix else None
+    folder = folder or Path(jupyter_data_dir() if destination.user else SYSTEM_JUPYTER_PATH[0])
+    text = f"The kernelspec cannot be installed: {_reason(error, folder / 'kernels' / name)}."
     if destination.user or destination.prefix:
         return f"{text} Choose another folder with --prefix."
     return f"{text} Use --user, or --sys-prefix for the environment in {sys.prefix}."
@@ -70,6 +74,17 @@ def _refused(error: OSError, destination: Destination) -> str:
 def is_searched(folder: Path) -> bool:
     """Tell if Jupyter, as it is set up here, finds a kernelspec in this folder."""
     return str(folder.parent) in _manager().kernel_dirs
+
+
+def is_pip_s(folder: Path) -> bool:
+    """Tell if a kernelspec in this folder belongs to the package, whose upgrade writes it anew."""
+    wanted = (folder / "kernel.json").resolve()
+    # More than one: where a clone is the working folder, what it was built from is there, too.
+    for distribution in metadata.distributions(name="bulkhead-kernel"):
+        for file in distribution.files or ():
+            if file.name == wanted.name and Path(str(file.locate())).resolve() == wanted:
+                return True
+    return False
 
 
 def installed() -> list[Installed]:
@@ -112,7 +127,9 @@ def uninstall(kernelspec: Installed) -> None:
     try:
         _manager().remove_kernel_spec(kernelspec.name)
     except OSError as error:
-        raise CommandError(f"The kernelspec cannot be removed: {_reason(error)}.") from None
+        raise CommandError(
+            f"The kernelspec cannot be removed: {_reason(error, kernelspec.folder)}."
+        ) from None
 
 
 def _manager() -> Any:
@@ -120,8 +137,9 @@ def _manager() -> Any:
     return KernelSpecManager(ensure_native_kernel=False)
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError, folder: Path) -> str:
+    """Tell what was refused, with the whole path: of what it removes, shutil names the file."""
     if isinstance(error, shutil.Error):  # of several files; the first one is reason enough
         _, path, why = error.args[0][0]
         return f"{path}: {why}"
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return f"{folder / error.filename}: {error.strerror}" if error.filename else str(error)

@@ -63,6 +63,8 @@ class Kernel:
     """How many workers have died, by the name of the error."""
     cells: dict[str, int] | None = None
     """How many cells have ended, by their outcome: ok, error, aborted."""
+    metrics: str | None = None
+    """Where Prometheus finds it."""
 
 
 def found(file: ConnectionFile, pid: int, *, bulkhead: bool) -> Kernel:
@@ -110,10 +112,9 @@ def with_reply(kernel: Kernel, content: dict[str, Any]) -> Kernel | None:
     own = content.get("bulkhead")
     if not isinstance(own, dict):
         return None
-    state = own.get("state")
     return replace(
         kernel,
-        state=printable(state) if isinstance(state, str) else None,
+        state=_text(own.get("state")),
         cell=_cell(own.get("cell")),
         cpu_percent=_number(content.get("kernel_cpu")),
         memory=_whole(own.get("memory")),
@@ -127,7 +128,12 @@ def with_reply(kernel: Kernel, content: dict[str, Any]) -> Kernel | None:
         children=_whole(own.get("children")),
         restarts=_counts(own.get("restarts")),
         cells=_counts(own.get("cells")),
+        metrics=_text(own.get("metrics")),
     )
+
+
+def _text(value: object) -> str | None:
+    return printable(value) if isinstance(value, str) else None
 
 
 def _cell(value: object) -> Cell | None:

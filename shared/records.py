@@ -54,8 +54,8 @@ class Kind(IntEnum):
     """The running request asks its client for a line. Parts: content of the input_request, a name
     for this prompt."""
     DONE = 8
-    """A request has ended. Parts: execution_count, 1 if what is queued is to be aborted (else 0),
-    msg_type of the reply (empty if the request has none), content, metadata."""
+    """A request has ended. Parts: the next cell's execution_count, 1 if what is queued is to be
+    aborted (else 0), msg_type of the reply (empty if the request has none), content, metadata."""
     LEAVING = 12
     """The user has asked this interpreter to leave. Parts: none."""
     LOG = 9

@@ -40,7 +40,7 @@ usage: python -m bulkhead_kernel.supervisor [-f FILE] [options] [IPython options
   -h, --help                       show this
 
 The environment can say the same: --memory-limit is BULKHEAD_MEMORY_LIMIT, and so on, but for
---restart-in-place. The command line comes first.
+--connection-file and --restart-in-place. The command line comes first.
 
 Everything else goes to IPython: --profile=NAME, --ipython-dir=PATH, --matplotlib=inline,
 --Class.trait=value.

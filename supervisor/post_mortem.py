@@ -129,6 +129,7 @@ class Facts(NamedTuple):
     leaving: bool = False  # its user said exit()
     code: str = ""  # of the running cell; "" if none ran
     execution_count: int = 0
+    newest: int = 0  # the number of the newest cell, without the running one
     native: str = ""  # what was last written to descriptor 2
     before_hello: bool = False
 
@@ -323,7 +324,7 @@ def _consequences(facts: Facts) -> list[str]:
         ]
     if not facts.successor:
         return ["Its variables are gone. The kernel ends with it, as it was told to (--on-crash)."]
-    lines = recovery_words.variables(facts.outcome, facts.execution_count, ran=bool(facts.code))
+    lines = recovery_words.variables(facts.outcome, facts.newest)
     if facts.queued:
         cells = "cell that was" if facts.queued == 1 else "cells that were"
         lines.append(f"{facts.queued} {cells} waiting will not be run.")

@@ -68,10 +68,10 @@ class Standing(NamedTuple):
         return "older" if self.why_not else "restorable"
 
 
-def variables(outcome: Outcome, count: int, *, ran: bool) -> list[str]:
-    """Tell what there is; ``count`` is that of the newest cell, which ``ran`` when it ended."""
+def variables(outcome: Outcome, last: int) -> list[str]:
+    """Tell what there is; ``last`` is the number of the newest cell but the one that ran."""
     if outcome.moved is not None and outcome.moved.total:
-        return _moved(outcome, outcome.moved, count - 1 if ran else count)
+        return _moved(outcome, outcome.moved, last)
     if not outcome.restored:
         lines = [
             "Its variables are gone. What was printed is all here, and a new interpreter takes "
@@ -82,7 +82,6 @@ def variables(outcome: Outcome, count: int, *, ran: bool) -> list[str]:
         if outcome.moved is not None:
             lines += _not_moved(outcome.moved)
         return lines
-    last = count - 1 if ran else count
     if outcome.after >= last:
         lines = [
             f"Its variables are back: they are as they were after {_cell(outcome.after)}. Nothing "

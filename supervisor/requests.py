@@ -92,9 +92,15 @@ class Requests:
         return begun.request
 
     def over(self, number: int, count: int) -> Request:
-        """Note that a request is over."""
-        self.count = count
-        return self._open.pop(number).request
+        """Note that a request is over; the next cell will have this number.
+
+        Silent and empty cells are not counted, which only the worker knows. It may not have known
+        of a subshell's cell yet that has begun meanwhile.
+        """
+        over = self._open.pop(number).request
+        begun = (one.count + 1 for one in self._open.values() if one.begun and one.is_cell)
+        self.next_count = max(count, *begun, 1)
+        return over
 
     def drop(self, number: int) -> None:
         """Forget a request that will never begin."""

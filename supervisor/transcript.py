@@ -234,6 +234,7 @@ class Transcript:
             native=self._native,
             leaving=self._leaving,
             before_hello=not self._greeted,
+            newest=self._requests.next_count - 1,
         )
 
     def _check(self, record: Record) -> None:
@@ -381,8 +382,9 @@ _HANDLERS = {
 
 def _of(facts: Facts, one: Open) -> Facts:
     """Add what is known of a request that ran."""
+    if not one.begun or not one.is_cell:
+        return facts._replace(execution_count=one.count)
     code = ""
-    if one.begun and one.is_cell:
-        with suppress(MalformedMessageError):
-            code = str(one.request.message.parsed_content().get("code", ""))
-    return facts._replace(code=code, execution_count=one.count)
+    with suppress(MalformedMessageError):
+        code = str(one.request.message.parsed_content().get("code", ""))
+    return facts._replace(code=code, execution_count=one.count, newest=one.count - 1)

@@ -71,7 +71,7 @@ class Fake:
 
     def done_bytes(self, status="ok"):
         content = json.dumps({"status": status, "execution_count": self.count})
-        return self.bytes_of(Kind.DONE, self.count, b"0", b"execute_reply", content, b"{}")
+        return self.bytes_of(Kind.DONE, self.count + 1, b"0", b"execute_reply", content, b"{}")
 
     # The end.
 

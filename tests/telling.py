@@ -159,7 +159,7 @@ class Teller:
         content = json.dumps({"comm_id": comm_id})
         return self.record(Kind.COMM, number, comm_id, target, name, content, "{}", *buffers)
 
-    def done(self, number, content='{"status":"ok"}', *, abort=False, count="1", marks=(0, 0)):
+    def done(self, number, content='{"status":"ok"}', *, abort=False, count="2", marks=(0, 0)):
         name = reply_type(self.types[number])
         flag = "1" if abort else "0"
         return self.record(Kind.DONE, number, count, flag, name, content, "{}", marks=marks)

@@ -483,6 +483,92 @@ input('second')
         frontend.recv_reply(parent)
 
 
+SLOW = """
+import os, signal
+shown = get_ipython().InteractiveTB.structured_traceback
+def slow(*args, **options):
+    get_ipython().InteractiveTB.structured_traceback = shown
+    r, w = os.pipe()
+    os.set_blocking(w, False)
+    before = signal.set_wakeup_fd(w)
+    print('showing')
+    os.read(r, 1)
+    signal.set_wakeup_fd(before)
+    return shown(*args, **options)
+get_ipython().InteractiveTB.structured_traceback = slow
+"""
+"""The next error is shown as ever, but not before a signal has come meanwhile."""
+
+
+class TestWhileAnErrorIsShown:
+    @pytest.fixture
+    def slow(self, launch):
+        """A kernel that shows errors slowly."""
+        fresh = launch()
+        assert fresh.run(SLOW) == []
+        return fresh
+
+    def test_another_interrupt_is_no_news(self, slow):
+        """G29: the first one's error is told whole, and by the same interpreter."""
+        pid = slow.worker_pid()
+        parent = slow.execute("print('held')\nwhile True: pass")
+        slow.recv_begin(parent)
+        slow.recv_stream("stdout", "held\n", parent)
+        interrupt(slow)
+        slow.recv_stream("stdout", "showing\n", parent)
+        assert hit(slow, parent) == []
+        assert slow.worker_pid() == pid
+
+    def test_the_end_of_the_kernel_is_no_news(self, slow):
+        """G9, G31: how the cell has failed is told, or that there was no time left to tell it."""
+        parent = slow.execute("1 / 0")
+        slow.recv_begin(parent)
+        slow.recv_stream("stdout", "showing\n", parent)
+        request = slow.send("control", "shutdown_request", {"restart": True})
+        told = [message.entry for message in slow.recv_until_idle(parent)]
+        failed, stopped = ("error", "ZeroDivisionError"), ("error", "KernelStopped")
+        assert told in ([failed], [stopped], [failed, stopped])
+        slow.recv_reply(parent, "error")
+        slow.recv_shutdown(request, restart=True)
+        slow.end()
+
+    def test_an_interrupt_of_what_shows_it_leaves_its_name(self, frontend):
+        """G9: an error that takes for ever to show ends its cell as an error."""
+        frontend.run(
+            "class Slow(Exception):\n"
+            "    asked = 0\n"
+            "    def __str__(self):\n"
+            "        Slow.asked += 1\n"
+            "        if Slow.asked > 1: return 'slow'\n"
+            "        print('showing'); time.sleep(1000)\n"
+        )
+        parent = frontend.execute("raise Slow")
+        frontend.recv_begin(parent)
+        frontend.recv_stream("stdout", "showing\n", parent)
+        request = frontend.interrupt()
+        assert recv_both(frontend, parent, request) == [
+            ("stderr", "\nKeyboardInterrupt\n\n"), ("error", "Slow")
+        ]  # fmt: skip
+        assert frontend.recv_reply(parent, "error")["evalue"] == "(showing it was interrupted)"
+        frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
+
+    def test_what_hangs_while_it_shows_an_interrupt_can_be_ended(self, impatient):
+        """G29: an interrupt that is no news has been heard only once the error is shown."""
+        impatient.run(SLOW.replace("os.read(r, 1)", "while True: pass"))
+        parent = impatient.execute("print('held')\nwhile True: pass")
+        impatient.recv_begin(parent)
+        impatient.recv_stream("stdout", "held\n", parent)
+        interrupt(impatient)
+        impatient.recv_stream("stdout", "showing\n", parent)
+        interrupt(impatient)
+        message = impatient.recv("iopub", "stream", parent)
+        assert "interrupt again to end the interpreter" in message.content["text"]
+        request = impatient.interrupt()
+        assert recv_both(impatient, parent, request) == [("error", "KernelInterrupted")]
+        impatient.recv_reply(parent, "error")
+        impatient.recv_reply(request, msg_type="interrupt_reply", channel="control")
+
+
 STUCK = """
 import itertools, os
 endless = itertools.chain(map(os.write, [1], [b'held\\n']), itertools.repeat(1))

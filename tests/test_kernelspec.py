@@ -8,16 +8,26 @@ import sys
 import sysconfig
 from importlib import metadata, resources
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from bulkhead_kernel.kernelspec.cli import main
+from bulkhead_kernel.kernelspec.install import is_pip_s
 from bulkhead_kernel.kernelspec.spec import is_ours
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
+from jupyter_core.paths import SYSTEM_JUPYTER_PATH
 
 PACKAGED = resources.files("bulkhead_kernel.kernelspec")
 FILES = {"kernel.json", "logo-32x32.png", "logo-64x64.png", "logo-svg.svg"}
 DEADLINE = 60
+
+
+class _Listed(type(Path())):
+    """A file as the list of a distribution has it."""
+
+    def locate(self):
+        return self
 
 
 @pytest.fixture(autouse=True)
@@ -185,11 +195,35 @@ class TestInstall:
         assert {file.name for file in (kernels(prefix) / "bulkhead").iterdir()} == FILES
 
     def test_it_says_so_if_jupyter_will_not_find_it(self, tmp_path, capsys):
-        """A folder in which Jupyter does not look is told, with what helps."""
-        assert main(["install", "--prefix", str(tmp_path / "elsewhere")]) == 0
-        path = tmp_path / "elsewhere" / "share" / "jupyter"
-        err = f"Jupyter does not look there; with JUPYTER_PATH={path} it does.\n"
-        assert capsys.readouterr().err == err
+        """Who does not look there is told, and who does: perhaps it was meant for another one."""
+        elsewhere = tmp_path / "elsewhere"
+        assert main(["install", "--prefix", str(elsewhere)]) == 0
+        assert capsys.readouterr().err == (
+            f"The Jupyter of {sys.prefix} does not look there. One that is installed in "
+            f"{elsewhere} does, and any with JUPYTER_PATH={elsewhere / 'share' / 'jupyter'}.\n"
+        )
+
+    def test_it_says_so_if_pip_will_write_it_anew(self, tmp_path, monkeypatch, capsys):
+        """The packaged spec's place is the package's, and what else is there stays."""
+        place = kernels(tmp_path / "env")
+        packaged = Path("share", "jupyter", "kernels", "bulkhead", "kernel.json")
+        monkeypatch.setattr(sys, "prefix", str(tmp_path / "env"))
+        monkeypatch.setenv("JUPYTER_PATH", str(place.parent))
+        package = SimpleNamespace(files=[_Listed(tmp_path / "env" / packaged)])
+        monkeypatch.setattr(metadata, "distributions", lambda **_: [package])
+        for name in ("bulkhead", "other"):
+            assert main(["install", "--sys-prefix", "--name", name]) == 0
+        out, err = capsys.readouterr()
+        assert out.count("\n") == 2
+        assert err == (
+            "pip writes this kernelspec anew when it upgrades the package; under another --name "
+            "one stays as it is.\n"
+        )
+
+    def test_pip_lists_the_packaged_spec(self):
+        """The real list of the real package has it."""
+        assert is_pip_s(Path(sys.prefix, "share", "jupyter", "kernels", "bulkhead"))
+        assert not is_pip_s(Path(sys.prefix, "share", "jupyter", "kernels", "python3"))
 
     def test_the_installed_kernel_runs(self, prefix, tmp_path):
         """Jupyter starts the installed spec on this Python, with its profile and its variables."""
@@ -274,6 +308,25 @@ class TestRefusals:
             "The kernelspec cannot be installed: /usr/local/share/jupyter: Permission denied. "
             f"Use --user, or --sys-prefix for the environment in {sys.prefix}."
         )
+
+    @pytest.mark.parametrize(
+        ("place", "folder"),
+        [
+            (["--prefix", "/opt/p"], "/opt/p/share/jupyter"),
+            (["--user"], "data"),
+            ([], SYSTEM_JUPYTER_PATH[0]),
+        ],
+    )
+    def test_a_spec_of_somebody_else_s(self, tmp_path, monkeypatch, capsys, place, folder):
+        """Where an earlier one cannot be removed, the whole path is told, and not its file's."""
+
+        def refuse(*_, **__):
+            raise PermissionError(13, "Permission denied", "kernel.json")
+
+        monkeypatch.setattr(KernelSpecManager, "install_kernel_spec", refuse)
+        path = tmp_path / folder / "kernels" / "bulkhead" / "kernel.json"
+        words = failure(capsys, "install", *place)
+        assert words.startswith(f"The kernelspec cannot be installed: {path}: Permission denied. ")
 
     def test_a_folder_in_the_way(self, prefix, capsys):
         """A file where the kernelspec should be is told of, and stays."""

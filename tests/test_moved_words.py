@@ -14,8 +14,8 @@ from bulkhead_kernel.supervisor.recovery_words import (
 WHY = "libx has threads of its own, and cannot be copied"
 
 
-def told(moved, count=5, *, ran=True, after=4):
-    return variables(Outcome(after=after, why_not=WHY, moved=moved), count, ran=ran)
+def told(moved, last=4, *, after=4):
+    return variables(Outcome(after=after, why_not=WHY, moved=moved), last)
 
 
 class TestWhatIsTold:
@@ -44,7 +44,7 @@ class TestWhatIsTold:
         lost = "Nothing was run again: what In [3] to [4] did to variables is lost."
         assert told(moved, after=2)[1] == lost
         outcome = Outcome(after=2, why_not=WHY, moved=moved, behind="it was busy")
-        lines = variables(outcome, 5, ran=True)
+        lines = variables(outcome, 4)
         assert lines[1:3] == [lost, "There was no newer snapshot: it was busy."]
 
     def test_nothing_moved_is_a_fresh_start(self):

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 
 import psutil
@@ -39,6 +40,12 @@ def value(frontend, expression):
     ((kind, text),) = frontend.run(expression)
     assert kind == "result"
     return text
+
+
+def recovery(frontend):
+    """Give what the supervisor knows of snapshots, which changes nothing."""
+    asked = frontend.send("control", "usage_request")
+    return frontend.recv("control", "usage_reply", asked).content["bulkhead"]["recovery"]
 
 
 def snapshots(frontend):
@@ -126,6 +133,31 @@ class TestTheVariables:
         assert "Its variables are as they were after In [2]." in text
         assert "what In [3] to [4] did to them is lost" in text
         assert value(fresh, "x") == "2"
+
+    def test_are_told_by_the_cells_that_are_lost_between_requests(self, launch):
+        """G22, G41: whether or not a cell runs when the interpreter dies; who is not counted is
+        not among them.
+        """
+        fresh = launch(options=("--recover=on",))
+        pid = fresh.worker_pid()
+        fresh.run(
+            "def busy():\n    while True: sum(range(1000))\n"
+            "import threading; thread = threading.Thread(target=busy, daemon=True); x = 2"
+        )
+        fresh.run("thread.start(); x = 3")
+        fresh.run("x = 4")
+        fresh.run("")
+        fresh.run("x", silent=True)
+        os.kill(pid, signal.SIGKILL)
+        text = " ".join(fresh.recv("iopub", "stream", None).content["text"].split())
+        assert "Its variables are as they were after In [2]." in text
+        assert "what In [3] to [4] did to them is lost" in text
+        after = fresh.execute("x")
+        fresh.recv_busy(after)
+        assert fresh.recv_input(after) == 5
+        fresh.recv_result(after, "2")
+        fresh.recv_idle(after)
+        fresh.recv_reply(after)
 
     def test_queued_cells_are_aborted_and_the_next_finds_the_variables(self, frontend):
         """G21, G41."""
@@ -392,9 +424,9 @@ class TestOnDemand:
         frontend.run("pass")
         asked = frontend.send("control", "usage_request")
         content = frontend.recv("control", "usage_reply", asked).content["bulkhead"]
-        recovery = content["recovery"]
-        assert recovery["state"] == "restorable"
-        assert recovery["execution_count"] >= 1
+        known = content["recovery"]
+        assert known["state"] == "restorable"
+        assert known["execution_count"] >= 1
         assert 0 < content["snapshots"] < 1 << 26
         assert content["children"] == 0
 
@@ -451,6 +483,26 @@ class TestOnDemand:
         )
         assert fresh.run(cell) == []
         assert value(fresh, "len(y) >> 20") == "450"
+
+    def test_whose_snapshot_was_killed_says_what_is_known(self, launch):
+        """G41: not that its memory was needed, which is another end."""
+        fresh = launch(options=("--recover=auto",))
+        fresh.run("x = 1")
+        deadline = time.monotonic() + 60
+        while not (known := recovery(fresh)) or known["execution_count"] != 1:
+            assert time.monotonic() < deadline
+        os.kill(known["snapshot_pid"], signal.SIGKILL)
+        assert wait_gone(known["snapshot_pid"], 5)
+        ((_, text),) = fresh.run("%recovery")
+        assert text.splitlines()[1] == (
+            "There is no snapshot now: it ended with signal 9, and it is not known who did that. "
+            "One is made when a cell has ended."
+        )
+        fresh.run("%recovery off")
+        ((_, text),) = fresh.run("%recovery auto")
+        assert text.splitlines()[1] == (
+            "There is no snapshot yet: one is made when a cell has ended."
+        )
 
     def test_an_interpreter_that_ran_out_of_memory_comes_back(self, launch):
         """G39, G41: to let the snapshot go would not have been enough, and so it is there."""

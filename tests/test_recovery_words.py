@@ -181,7 +181,7 @@ class TestLosses:
 class TestWords:
     def test_all_is_back(self):
         """The newest cell is in it."""
-        lines = variables(Outcome(True, 3), 4, ran=True)
+        lines = variables(Outcome(True, 3), 3)
         assert len(lines) == 1
         assert "are back" in lines[0]
         assert "In [3]" in lines[0]
@@ -189,12 +189,12 @@ class TestWords:
 
     def test_what_is_lost_is_told_with_its_reason(self):
         """A restored interpreter that lacks cells says which, and why."""
-        lines = variables(Outcome(True, 2, why_not="thread 'x' is running"), 5, ran=True)
+        lines = variables(Outcome(True, 2, why_not="thread 'x' is running"), 4)
         assert "In [3] to [4]" in lines[0]
         assert lines[1] == "There was no newer snapshot: thread 'x' is running."
 
     def test_nothing_is_back(self):
         """A refusal has a reason."""
-        lines = variables(Outcome(why_not="polars has threads"), 5, ran=True)
+        lines = variables(Outcome(why_not="polars has threads"), 4)
         assert "are gone" in lines[0]
         assert "polars has threads" in lines[1]

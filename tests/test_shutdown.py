@@ -150,6 +150,26 @@ class TestShutdown:
         fresh.recv_shutdown(request, restart=True)
         fresh.end()
 
+    def test_in_input_as_jupyter_client_asks(self, fresh):
+        """G9, G31, G33: the client interrupts first, and the error is told whatever comes when."""
+        parent = fresh.execute("input('?')", allow_stdin=True)
+        fresh.recv_begin(parent)
+        fresh.recv("stdin", "input_request", parent)
+        first = fresh.send("control", "interrupt_request")
+        request = fresh.send("control", "shutdown_request", {"restart": True})
+        told = []
+        while ("idle", parent) not in told:
+            message = fresh.recv("iopub")
+            told.append((message.entry[-1], message.parent_id))
+        own = [entry for entry, of in told if of == parent]
+        error, _ = own
+        assert error in ("KeyboardInterrupt", "EOFError", "KernelStopped")
+        assert [entry for entry, of in told if of != parent] == ["busy", "idle"]
+        fresh.recv_reply(first, msg_type="interrupt_reply", channel="control")
+        fresh.recv_reply(parent, "error")
+        fresh.recv_shutdown(request, restart=True)
+        fresh.end()
+
     def test_at_once(self, tmp_path):
         """G31, race 40: asked for while the worker starts; what waited for it is told so."""
         with kernel(tmp_path / "kernel") as frontend:

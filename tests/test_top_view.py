@@ -40,6 +40,7 @@ REPLY = {
         "restarts": {"KernelSegfault": 2},
         "cells": {"ok": 41, "error": 2, "aborted": 0},
         "snapshots": 0,
+        "metrics": "http://127.0.0.1:9100/metrics",
     },
 }
 TOLD = top_kernel.with_reply(FOUND, REPLY)
@@ -81,6 +82,7 @@ class TestRecord:
             "children": 1,
             "restarts": {"KernelSegfault": 2},
             "cells": {"ok": 41, "error": 2, "aborted": 0},
+            "metrics": "http://127.0.0.1:9100/metrics",
         }
 
     @pytest.mark.parametrize("own", [None, [], "busy", 1])
@@ -96,8 +98,8 @@ class TestRecord:
         fields = dict.fromkeys(REPLY["bulkhead"], odd)
         told = top_kernel.with_reply(FOUND, {"kernel_cpu": odd, "bulkhead": fields})
         counts = {} if isinstance(odd, dict) else None
-        state = odd if isinstance(odd, str) else None
-        assert told == replace(FOUND, state=state, restarts=counts, cells=counts)
+        text = odd if isinstance(odd, str) else None
+        assert told == replace(FOUND, state=text, metrics=text, restarts=counts, cells=counts)
         json.dumps(asdict(told), allow_nan=False)
 
     def test_what_a_server_knows(self):

@@ -6,6 +6,7 @@ Here the rules stand one by one. That they hold together, whatever comes in betw
 
 from __future__ import annotations
 
+import copy
 import json
 import struct
 
@@ -14,6 +15,7 @@ from bulkhead_kernel.shared.records import Kind, RecordError
 from bulkhead_kernel.supervisor import events
 from bulkhead_kernel.supervisor.actions import Publish
 from bulkhead_kernel.supervisor.post_mortem import Ended, Facts
+from bulkhead_kernel.supervisor.recovery_words import Outcome
 from bulkhead_kernel.supervisor.streams import CAP
 from bulkhead_kernel.supervisor.transcript import Transcript
 from telling import CRASH, STOPPING, Teller, record, request, tell
@@ -479,6 +481,43 @@ class TestADeath:
             "reply 1 execute_reply error aborting",
             "buried 1",
         ]
+
+    def test_tells_the_cells_that_are_in_no_snapshot(self, running):
+        """G41: as many whether one runs, a comm message does, or nothing at all."""
+        running.record(Kind.HELLO)
+        facts = CRASH._replace(outcome=Outcome(restored=True, after=1))
+        running.done(1, count="2")
+        for number in (2, 3):
+            running.sent(number)
+            running.begin(number, count=str(number))
+            running.done(number, count=str(number + 1))
+        idle, cell, comm = (copy.deepcopy(running) for _ in range(3))
+        cell.sent(4)
+        cell.begin(4, count="4")
+        comm.sent(4, "comm_msg")
+        comm.begin(4, count="4")
+        for one in (idle, cell, comm):
+            report = one.transcript.died(1, facts)[-1].event.report.plain
+            assert "what In [2] to [3] did to them is lost" in " ".join(report.split())
+
+    def test_tells_of_no_cell_that_was_not_counted(self, running):
+        """G41: a silent or an empty cell has no number, as the worker says when it ends."""
+        running.record(Kind.HELLO)
+        running.done(1, count="2")
+        running.sent(2)
+        running.begin(2, count="2")
+        running.done(2, count="2")
+        assert running.transcript.next_count == 2
+        facts = CRASH._replace(outcome=Outcome(restored=True, after=1))
+        report = running.transcript.died(1, facts)[-1].event.report.plain
+        assert "Its variables are back" in report
+
+    def test_counts_a_cell_that_begins_while_another_ends(self, running):
+        """G41: a subshell may have taken a number that the ending cell's thread had not seen."""
+        running.sent(2, subshell="s")
+        running.begin(2, count="2")
+        running.done(1, count="2")
+        assert running.transcript.next_count == 3
 
     def test_gives_the_reply_what_the_error_has(self, running):
         """G19: ename, evalue and traceback are the same; there is an execution_count."""

@@ -49,6 +49,7 @@ class Interrupts(Running):
         self._seen = 0  # of the supervisor's interrupts
         self._latency = 0  # microseconds, added up; the ledger's copy may be spoilt
         self._why = Why.USER  # of the newest interrupt
+        self._put_off = False  # one came that was no news, and the supervisor does not know yet
 
     def begin_again(self) -> None:
         """Count from the beginning, in a process that has become the worker."""
@@ -83,6 +84,16 @@ class Interrupts(Running):
         if self._ledger[Slot.INTERRUPT] == number:
             self._why = why_of(self._ledger[Slot.WHY], number)
             raise self.error()
+
+    def end_telling(self) -> None:
+        """Let it be known that interrupts were heard that changed nothing.
+
+        Only now: if what shows an error hangs, a second interrupt has to end it.
+        """
+        super().end_telling()
+        if self._put_off:
+            self._put_off = False
+            self._seen = self._note()
 
     def stop_if_waiting(self) -> None:
         """Let a child that a background task forked end where the loop would go on for it."""
@@ -125,6 +136,10 @@ class Interrupts(Running):
     def _handle(self, _signum: int, frame: FrameType | None) -> None:
         __tracebackhide__ = True  # the user is shown where the cell was, not how it was told
         ledger = self._ledger
+        if self._is_no_news():
+            # IPython would show neither: it takes an interrupt here for the wish to see nothing.
+            self._put_off = True
+            return
         seen, self._seen = self._seen, self._note()
         # If there is no new one of the supervisor's, somebody else means whatever runs.
         by_supervisor = self._seen != seen
@@ -134,10 +149,18 @@ class Interrupts(Running):
                 raise KeyboardInterrupt  # a background task keeps that request from beginning
             return  # meant for a request that is over, or one that will find it at its beginning
         why = why_of(ledger[Slot.WHY], self._number) if by_supervisor else Why.USER
-        if self.telling and why is not Why.USER:
-            return
+        if self.telling is not None:
+            if why is not Why.USER:
+                return
+            self.cut_short = True
         self._why = why
         self._interrupt(frame)
+
+    def _is_no_news(self) -> bool:
+        """Tell whether the cell ends anyway, and what an interrupt would end is how it says so."""
+        return self.telling is not None and (
+            isinstance(self.telling, KeyboardInterrupt) or bool(self._ledger[Slot.LEAVE])
+        )
 
     def again(self, frame: FrameType | None) -> None:
         """See to an interrupt that another signal's handler made wait, which stood on this frame.

@@ -175,7 +175,7 @@ class Loop:
         self._sender.send(
             Kind.DONE,
             number,
-            str(content.get("execution_count", shell.execution_count)).encode(),
+            str(shell.counter.upcoming()).encode(),
             b"1" if abort else b"0",
             request.msg_type.removesuffix("_request").encode() + b"_reply" if is_request else b"",
             encoded,

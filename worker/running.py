@@ -44,8 +44,10 @@ class Running:
         """The loop waits for a request, and runs background tasks meanwhile."""
         self.cancelled = False
         """The running request's task was cancelled because of an interrupt."""
-        self.telling = False
-        """The running cell's error is being shown: that it also passed a limit is no news."""
+        self.telling: BaseException | None = None
+        """The running cell's error, while it is being shown."""
+        self.cut_short = False
+        """An interrupt was raised while it was."""
 
     @property
     def is_busy(self) -> bool:
@@ -97,6 +99,15 @@ class Running:
             except BaseException:  # noqa: BLE001 - of a background task
                 traceback.print_exc()
         self.waiting = False
+
+    def begin_telling(self, error: BaseException) -> None:
+        """Note that an error is about to be shown. That it is interrupted again is no news."""
+        self.cut_short = False
+        self.telling = error
+
+    def end_telling(self) -> None:
+        """Note that nothing is being shown any more."""
+        self.telling = None
 
     def watched(self) -> tuple[int, ...]:
         """Give descriptors that have to be watched while this thread waits, to be interrupted."""

@@ -227,18 +227,23 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         if error is None:  # %tb and the like: IPython shows the last one
             super().showtraceback(exc_tuple, *args, **kwargs)
             return
-        interrupts = self.interrupts
-        interrupts.telling = True
+        interrupts, told = self.interrupts, here.last_error
+        error = self.as_interrupt(error) or error
+        interrupts.begin_telling(error)
         try:
             with self.allocation.lifted():
                 self._show(error, trace, *args, **kwargs)
+            if interrupts.cut_short and here.last_error is told:
+                # IPython has left it at that. It has to be told all the same, without asking the
+                # user's code, which may be what took so long.
+                text = "(showing it was interrupted)"
+                self._tell(type(error), text, [f"{type(error).__name__}: {text}"])
         finally:
-            interrupts.telling = False
+            interrupts.end_telling()
 
     def _show(
         self, error: BaseException, trace: TracebackType | None, *args: Any, **kwargs: Any
     ) -> None:
-        error = self.as_interrupt(error) or error
         if isinstance(error, MemoryError):
             self.allocation.explain(error)
         trace = _without_ours(trace)
@@ -262,6 +267,9 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
             text = str(evalue)
         except Exception as error:  # noqa: BLE001 - the user's own __str__
             text = f"<its __str__ failed: {type(error).__name__}>"
+        self._tell(etype, text, stb)
+
+    def _tell(self, etype: type, text: str, stb: list[str]) -> None:
         told = here.last_error = {"ename": etype.__name__, "evalue": text, "traceback": stb}
         here.display_failed = here.display_failed or here.showing
         if self.publisher.is_ours():

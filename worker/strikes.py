@@ -53,8 +53,10 @@ class Strikes(Running):
 
     def strike(self, number: int) -> None:
         """Interrupt this request if it runs here. Called by the main thread's signal handler."""
-        if self._number != number:
+        telling = self.telling
+        if self._number != number or isinstance(telling, KeyboardInterrupt):
             return
+        self.cut_short = telling is not None
         match fall(sys._current_frames().get(self._ident)):  # noqa: SLF001 - there is no other way
             case Fall.WAIT:
                 self.remembered.add(self._ident)

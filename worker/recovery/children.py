@@ -23,11 +23,13 @@ class Children:
 
     def __init__(self) -> None:
         self._pids: set[int] = set()
+        self._ended: dict[int, int] = {}
         self._waitpid = os.waitpid
 
     def add(self, pid: int) -> None:
         """Note a new one."""
         self._pids.add(pid)
+        self._ended.clear()
 
     def forget(self) -> None:
         """Have none: this process is one itself."""
@@ -38,15 +40,22 @@ class Children:
         self.reap()
         return pid in self._pids
 
+    def exit_code(self, pid: int) -> int | None:
+        """Tell how the newest one has ended, negative for a signal; None if nobody knows."""
+        self.reap()
+        return self._ended.get(pid)
+
     def reap(self) -> None:
         """Let those go that have ended."""
         for pid in list(self._pids):
             try:
-                ended, _ = self._waitpid(pid, os.WNOHANG)
+                ended, status = self._waitpid(pid, os.WNOHANG)
             except ChildProcessError:
-                ended = pid
+                self._pids.discard(pid)
+                continue
             if ended:
                 self._pids.discard(pid)
+                self._ended[pid] = os.waitstatus_to_exitcode(status)
 
     def hide(self) -> None:
         """Keep them from those who wait for any child."""

@@ -60,8 +60,9 @@ def status(snapshots: Snapshots) -> list[str]:
                 "The interpreter would be a fresh one, which gets what can be serialized: "
                 f"{snapshots.donor}."
             )
-    elif budget.taken:
-        lines.append("There is no snapshot now: its memory was needed.")
+    elif snapshots.end is not None:
+        why = f": {snapshots.end}" if snapshots.end else ""
+        lines.append(f"There is no snapshot now{why}. One is made when a cell has ended.")
     else:
         lines.append("There is no snapshot yet: one is made when a cell has ended.")
     if snapshots.why_not:

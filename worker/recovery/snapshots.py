@@ -96,6 +96,19 @@ class Snapshots:
         """Tell whether there is a snapshot now."""
         return bool(self._newest) and self._children.lives(self._newest)
 
+    @property
+    def end(self) -> str | None:
+        """Tell how the newest one has ended, if there has been one; "" if nobody knows."""
+        if not self._newest or self.exists:
+            return None
+        code = self._children.exit_code(self._newest)
+        if code is None:
+            return ""
+        if code == 0:
+            return "its memory was needed"  # the supervisor lets go of it for nothing else
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return f"it ended with {how}, and it is not known who did that"
+
     def memory(self) -> int:
         """Give the bytes that the newest one has for itself; 0 if there is none."""
         return meminfo.private(self._newest) if self.exists else 0
@@ -103,6 +116,7 @@ class Snapshots:
     def switch(self, mode: str) -> None:
         """Switch snapshots on or off."""
         self.budget.mode = mode if sys.platform == "linux" else OFF
+        self._newest = 0 if mode == OFF else self._newest
         if mode == OFF:
             self._tell(Unable("it was switched off (%recovery off)", self._count(), final=True))
         else:
