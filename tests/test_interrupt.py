@@ -222,6 +222,29 @@ print('asked')
         os.killpg(frontend.kernel.pid, signal.SIGINT)
         assert frontend.run("1") == [("result", "1")]
 
+    def test_an_error_that_is_interrupted_while_it_is_shown_is_told(self, frontend):
+        """G29: Stop pressed twice; the second hits the making of the first one's traceback."""
+        parent = frontend.execute(
+            "class Slow(Exception):\n"
+            "    seconds = [0, 1000]\n"  # IPython makes it once more, for its history
+            "    def _render_traceback_(self):\n"
+            "        print('showing')\n"
+            "        time.sleep(self.seconds.pop())\n"
+            "        return ['shown']\n"
+            "raise Slow('x')"
+        )
+        frontend.recv_begin(parent)
+        frontend.recv_stream("stdout", "showing\n", parent)
+        request = frontend.interrupt()
+        told = recv_both(frontend, parent, request)
+        assert told == [
+            ("stderr", "\nKeyboardInterrupt\n\n"),
+            ("error", "Slow"),
+            ("stdout", "showing\n"),
+        ]
+        assert frontend.recv_reply(parent, "error")["ename"] == "Slow"
+        frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
+
 
 class TestOtherRequests:
     def test_a_comm_handler(self, frontend):

@@ -83,6 +83,11 @@ class TestExecute:
             ("raise GeneratorExit", "GeneratorExit"),
             ("import asyncio; raise asyncio.CancelledError", "CancelledError"),
             ("raise ExceptionGroup('g', [ValueError(1)])", "ExceptionGroup"),
+            (
+                "try:\n raise ExceptionGroup('g', [ValueError(1)])\nexcept ExceptionGroup:\n 1 / 0",
+                "ZeroDivisionError",
+            ),
+            ("class E(Exception):\n def _render_traceback_(self): 1 / 0\nraise E", "E"),
             ("x = 1 \x00", "SyntaxError"),
         ],
     )

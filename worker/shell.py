@@ -248,13 +248,16 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
             self.allocation.explain(error)
         trace = _without_ours(trace)
         error.__traceback__ = trace  # IPython formats it once more, for its history
-        if isinstance(error, BaseExceptionGroup):
-            # IPython prints a group on stderr; clients show as an error what comes as one.
+        before = here.last_error
+        if not _has_group(error):  # IPython prints a group on stderr, and so what has one behind it
+            super().showtraceback((type(error), error, trace), *args, **kwargs)
+            if isinstance(error, UsageError):
+                return  # is a line on stderr
+        if here.last_error is before and not self.interrupts.cut_short:
+            # Nor does IPython tell an error whose traceback could not be made. Clients show what
+            # comes as one.
             lines = traceback.format_exception(type(error), error, trace)
             self._showtraceback(type(error), error, "".join(lines).rstrip("\n").split("\n"))
-            return
-        exc_tuple = (type(error), error, trace)
-        super().showtraceback(exc_tuple, *args, **kwargs)
 
     def as_interrupt(self, error: BaseException | None) -> BaseException | None:
         """Turn the cancellation that an interrupt caused back into what it was to raise."""
@@ -288,6 +291,17 @@ warnings.filterwarnings(
 # IPython's own callback before a cell: an interrupt there would be told as its failure, and lost.
 if (_callback := getattr(InteractiveShell, "_clear_warning_registry", None)) is not None:
     protected(_callback)
+
+
+def _has_group(error: BaseException | None) -> bool:
+    """Tell what IPython asks, too: whether an error is a group, or was raised after one."""
+    seen: set[int] = set()  # a program can link errors in a circle
+    while error is not None and id(error) not in seen:
+        if isinstance(error, BaseExceptionGroup):
+            return True
+        seen.add(id(error))
+        error = error.__context__
+    return False
 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:
