@@ -1,8 +1,8 @@
 """How quarto runs a document: an imitation of what its Python side asks of a kernel.
 
 Quarto itself was not run: its program is in no package registry. What it asks was read in its
-source (2026), and is asked here by nbclient, as there. Its kernel outlives a render, and each render
-sends, to a kernel that may have run others before:
+source (2026), and is asked here by nbclient, as there. Its kernel outlives a render, and each
+render sends, to a kernel that may have run others before:
 
 - a comm for a target that nobody has registered, without waiting for what becomes of it;
 - a set-up cell outside of the history, which prints as JSON when each imported file was written,
