@@ -89,7 +89,7 @@ class TestCells:
         parent = frontend.execute(f"print('held')\n{ENDLESS[case]}")
         frontend.recv_begin(parent)
         message = frontend.recv("iopub", "stream", parent)
-        assert message.content["text"].startswith("held\n")
+        assert message.content["text"].startswith("held")  # its newline may come by itself
         hit(frontend, parent)
         assert frontend.worker_pid() == pid
 
