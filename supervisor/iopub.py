@@ -49,7 +49,8 @@ log = logging.getLogger(__name__)
 _READ = 1 << 18  # bytes at a time
 _LEAST = 1 << 12
 _SOON, _LATE = 0.001, 0.05  # seconds
-_MANY = 8  # runs of text between two looks, from which on each look brings messages
+_MANY = 8  # messages, or runs of text, between two looks, from which on they are a flood
+_FLOOD = 0.005  # seconds between two looks at one: each look wakes ZMQ and the client, too
 _PLENTY = spool.SIZE // 8  # bytes spooled between two looks, from which on we look more often
 _SLOTS = {1: Slot.CONSUMED_1, 2: Slot.CONSUMED_2}
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
@@ -240,9 +241,11 @@ class IOPub:
             if ring.is_news:
                 count += 1
                 is_text = record.kind is Kind.STDOUT or record.kind is Kind.STDERR
-                # Text waits for more of it. What is published at once need not wait at all.
-                soon = INTERVAL if is_text and soon != _SOON and count < _MANY else _SOON
+                # Text waits for more of it; a message may be what somebody waits for.
+                soon = INTERVAL if is_text and soon != _SOON else _SOON
             self._take_record(pipes, record)
+        if count >= _MANY:
+            soon = _FLOOD
         # Whoever finds no room in the spool has to wait for us.
         return soon if size <= _PLENTY else soon * _PLENTY / size
 
