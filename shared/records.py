@@ -137,6 +137,15 @@ def encode(
     return encode_frame([head + struct.pack(f"<{len(sizes)}Q", *sizes), *pieces])
 
 
+def whole(
+    kind: Kind, number: int, parts: Sequence[Buffer], marks: tuple[int, int] = (0, 0)
+) -> bytes:
+    """Make one record in one piece, without the head of a frame; ``decode`` reads it."""
+    count = len(parts)
+    head = _HEAD.pack(kind, number, *marks, count)
+    return b"".join([head, struct.pack(f"<{count}Q", *map(len, parts)), *parts])
+
+
 def hand_over(kind: Kind, parts: Sequence[Buffer], handover: Handover) -> Sequence[Buffer | Handed]:
     """Hand over what is big of the buffers behind the parts that every record of its kind has."""
     if max(map(len, parts), default=0) < LEAST:

@@ -1,10 +1,11 @@
-"""Printed text on its way to the supervisor: a ring in shared memory.
+"""Text and small messages on their way to the supervisor: a ring in shared memory.
 
 A record on the pipe costs a system call and wakes its reader; a loop that prints makes a hundred
 thousand a second. What is copied here costs neither, and outlives the worker as a pipe's bytes do.
-An entry carries what a record of text would: which stream, for which request, and its marks.
-Or it is whole records of which nobody needs to hear at once: that a request has begun, and its
-code. They wake nobody; the supervisor looks for them when a request takes longer than most.
+An entry carries what a record of text would: which stream, for which request, and its marks. Or it
+is one record with a message (a display, of a comm) that is not long. Or it is whole frames of
+records of which nobody needs to hear at once: that a request has begun, and its code. They wake
+nobody; the supervisor looks for them when a request takes longer than most.
 
 Order holds because the pipe still says where the text belongs. Before any other record the worker
 writes a SPOOLED record with the number of bytes that it has spooled until then, and the supervisor
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from . import blocks
 from .frames import Decoder, FrameError
+from .handover import Handed
 from .ledger import Slot
 from .records import PARTS, Kind, Record, RecordError, decode
 
@@ -31,13 +33,19 @@ if TYPE_CHECKING:
 
 SIZE = 1 << 20
 LONGEST = SIZE // 8
-"""Bytes of the longest text that goes this way; longer text is better off on the pipe."""
+"""Bytes of the longest text or record that goes this way; the pipe is better for longer ones."""
 
-_HEAD = struct.Struct("<BQQQI")  # kind, number, marks, bytes of text
-_WHOLE = 0  # in place of the kind: the text is frames of records, and the head says nothing else
+_HEAD = struct.Struct("<BQQQI")  # kind, number, marks, bytes that follow
+_MORE_HEAD = struct.Struct("<BI")
+# In place of the kind:
+_WHOLE = 0  # what follows is frames of records, and the head says nothing else
+_MORE = 0xFF  # text, with all else as it is with the text before it: most text is
+_NEWLINE = ord("\n")  # ends the line that the text before it has begun; no more of a head, no text
 _QUIET = (Kind.BEGIN, Kind.PUBLISH)
+MESSAGES = frozenset({Kind.PUBLISH, Kind.COMM})
+"""Kinds of records that may go this way one by one, if nothing of theirs is handed over."""
 # Looked up once: a print is a matter of a microsecond.
-_pack = _HEAD.pack
+_pack, _pack_more = _HEAD.pack, _MORE_HEAD.pack
 _SPOOLED, _TAKEN = int(Slot.SPOOLED), int(Slot.TAKEN)
 
 
@@ -58,12 +66,43 @@ class Writer:
         """Map another block, whose counts stand in the ledger of the moment."""
         self._map = mmap.mmap(fd, SIZE)
         self._slots = self._ledger.slots
+        self._said: tuple[int, int, tuple[int, int]] | None = None  # with the last text
 
     def append(self, kind: int, number: int, marks: tuple[int, int], text: bytes) -> bool:
-        """Append an entry; False, and nothing is done, if there is no room for it."""
+        """Append text; False, and nothing is done, if there is no room for it."""
+        said = (kind, number, marks)
+        if said == self._said:
+            return self._append(_pack_more(_MORE, len(text)) + text)
+        # A handler's exception may come at any bytecode, and leave it unknown what was said.
+        self._said = None
+        if not self._append(_pack(kind, number, marks[0], marks[1], len(text)) + text):
+            return False
+        self._said = said
+        return True
+
+    def end_line(self) -> bool:
+        """Append a newline to the text that was appended last; False if there is no room for it."""
         slots = self._slots
         end = slots[_SPOOLED]
-        entry = _pack(kind, number, marks[0], marks[1], len(text)) + text
+        if end - slots[_TAKEN] >= SIZE:
+            return False
+        self._map[end % SIZE] = _NEWLINE
+        slots[_SPOOLED] = end + 1
+        return True
+
+    def append_record(self, kind: Kind, record: bytes) -> bool:
+        """Append one record (``records.whole``) of a kind in MESSAGES, or (False) do nothing."""
+        self._said = None
+        return self._append(_pack(kind, 0, 0, 0, len(record)) + record)
+
+    def append_records(self, frames: bytes) -> bool:
+        """Append the frames of records, all or (False) none of them."""
+        self._said = None
+        return self._append(_pack(_WHOLE, 0, 0, 0, len(frames)) + frames)
+
+    def _append(self, entry: bytes) -> bool:
+        slots = self._slots
+        end = slots[_SPOOLED]
         after = end + len(entry)
         if after - slots[_TAKEN] > SIZE:
             return False
@@ -77,10 +116,6 @@ class Writer:
         slots[_SPOOLED] = after  # from here on it is said
         return True
 
-    def append_records(self, frames: bytes) -> bool:
-        """Append the frames of records, all or (False) none of them."""
-        return self.append(_WHOLE, 0, (0, 0), frames)
-
 
 class Reader:
     """The supervisor's view. Believes nothing: native code of the user's can run wild over it."""
@@ -90,8 +125,11 @@ class Reader:
         self._map = mmap.mmap(fd, SIZE, prot=mmap.PROT_READ)
         self._ledger = ledger
         self._taken = 0
+        self._said: tuple[Kind, int, tuple[int, int]] | None = None  # with the text before
         self.is_sane = True
         """Nothing was found in it that no worker of ours writes."""
+        self.is_news = False
+        """Of what was taken last, something was not to be quiet about."""
 
     def end(self) -> int:
         """Give how many bytes have been spooled."""
@@ -108,6 +146,7 @@ class Reader:
         Raises RecordError for bytes that no worker of ours has written.
         """
         size = end - self._taken
+        self.is_news = False
         if size <= 0:
             return  # it was taken with what stands behind it
         if size > SIZE or end > self.end():
@@ -120,40 +159,60 @@ class Reader:
         self._taken = end
         self._ledger[Slot.TAKEN] = end
         try:
-            yield from _entries(data)
+            yield from self._entries(data)
         except RecordError:
             self.is_sane = False
             raise
 
+    def _entries(self, data: bytes) -> Iterator[Record]:
+        """Read entries; neighbours that differ in nothing but their text become one record."""
+        at, size = 0, len(data)
+        texts: list[bytes] = []
+        while at < size:
+            code = data[at]
+            if code == _MORE:
+                start = at + _MORE_HEAD.size
+                length = _MORE_HEAD.unpack_from(data, at)[1] if start <= size else size
+            elif code == _NEWLINE:
+                start, length = at, 1
+            else:
+                yield from self._texts(texts)
+                start = at + _HEAD.size
+                if start > size:
+                    raise RecordError("a spooled entry is cut short")
+                _, number, out, err, length = _HEAD.unpack_from(data, at)
+                kind = _TEXT.get(code)
+                self._said = (kind, number, (out, err)) if kind else None
+            at = start + length
+            if at > size:
+                raise RecordError("a spooled entry is cut short")
+            if self._said is None:
+                self.is_news = code != _WHOLE
+                yield from (
+                    _whole(data[start:at]) if code == _WHOLE else [_message(code, data[start:at])]
+                )
+                continue
+            if at < size and data[at] == _NEWLINE:
+                at += 1  # one step for each line of a loop that prints
+            texts.append(data[start:at])
+        yield from self._texts(texts)
 
-def _entries(data: bytes) -> Iterator[Record]:
-    """Read entries; neighbours that differ in nothing but their text become one record."""
-    at, size = 0, len(data)
-    said: tuple[int, ...] = ()
-    texts: list[bytes] = []
-    while at < size:
-        start = at + _HEAD.size
-        if start > size:
-            raise RecordError("a spooled entry is cut short")
-        *head, length = _HEAD.unpack_from(data, at)
-        at = start + length
-        if at > size or (head[0] and head[0] not in _TEXT):
-            raise RecordError(f"a spooled entry is of kind {head[0]}, with {length} bytes")
-        if tuple(head) != said or not head[0]:
-            if texts:
-                yield from _records(said, texts)
-            said, texts = tuple(head), []
-        texts.append(data[start:at])
-    if texts:
-        yield from _records(said, texts)
+    def _texts(self, texts: list[bytes]) -> Iterator[Record]:
+        if texts and self._said is not None:
+            self.is_news = True
+            yield Record(*self._said, [b"".join(texts)])
+            texts.clear()
 
 
-def _records(head: tuple[int, ...], texts: list[bytes]) -> Iterator[Record]:
-    kind, number, out, err = head
-    if kind:
-        yield Record(_TEXT[kind], number, (out, err), [b"".join(texts)])
-    else:
-        yield from _whole(texts[0])
+def _message(code: int, data: bytes) -> Record:
+    record = decode(data) if code in MESSAGES else None
+    if (
+        record is None
+        or record.kind != code
+        or any(isinstance(part, Handed) for part in record.parts)
+    ):
+        raise RecordError(f"a spooled entry is of kind {code}, with {len(data)} bytes")
+    return record
 
 
 def _whole(data: bytes) -> Iterator[Record]:

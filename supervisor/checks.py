@@ -16,6 +16,8 @@ PUBLISHABLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 RESERVED = frozenset({"status", "iopub_welcome", "comm_open", "comm_msg", "comm_close"})
 COMM_TYPES = frozenset({"comm_open", "comm_msg", "comm_close"})
 
+_publishable: dict[bytes, str] = {}
+_NAMES = 100  # that are kept in it
 _DIGITS = 18  # of the longest count that is believed
 
 
@@ -23,6 +25,8 @@ def check(record: Record) -> None:
     """Raise RecordError for a record that no worker of ours sends."""
     parts = record.parts
     match record.kind:
+        case Kind.PUBLISH:  # the most frequent one first
+            publishable(parts[0])
         case Kind.REQUEST | Kind.ASIDE | Kind.INPUT_REPLY as kind:
             raise RecordError(f"a worker sends no {kind.name}")
         case Kind.SPOOLED:
@@ -35,10 +39,6 @@ def check(record: Record) -> None:
                 raise RecordError("forgotten numbers are eight bytes each")
         case Kind.DONE:
             number_in(parts[0])
-        case Kind.PUBLISH:
-            name = string(parts[0])
-            if not PUBLISHABLE.fullmatch(name) or name in RESERVED:
-                raise RecordError(f"a worker does not publish {name!r}")
         case Kind.COMM if [string(part) for part in parts[:3]][2] not in COMM_TYPES:
             raise RecordError(f"{parts[2]!r} is no message of a comm")
         case Kind.COMM_ACCEPTED | Kind.COMM_FORGOTTEN:
@@ -55,6 +55,18 @@ def open_comms(record: Record) -> frozenset[str]:
     except (ValueError, TypeError, KeyError, RecursionError):
         pass
     raise RecordError(f"{record.parts[0][:40]!r} is no list of comms")
+
+
+def publishable(part: bytes) -> str:
+    """Read the type of a message that a worker publishes."""
+    name = _publishable.get(part)
+    if name is None:
+        name = string(part)
+        if not PUBLISHABLE.fullmatch(name) or name in RESERVED:
+            raise RecordError(f"a worker does not publish {name!r}")
+        if len(_publishable) < _NAMES:  # a worker may invent more than there are
+            _publishable[part] = name
+    return name
 
 
 def number_in(part: bytes) -> int:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import math
 import os
 import struct
 import termios
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING
 
 import zmq
 
-from ..shared import frames, records
+from ..shared import frames, records, spool
 from ..shared.ledger import Slot
 from ..shared.records import Kind
 from . import events, multipart
@@ -48,6 +49,9 @@ log = logging.getLogger(__name__)
 _READ = 1 << 18  # bytes at a time
 _LEAST = 1 << 12
 _SOON, _LATE = 0.001, 0.05  # seconds
+_MANY = 8  # messages, or runs of text, between two looks, from which on they are a flood
+_FLOOD = 0.005  # seconds between two looks at one: each look wakes ZMQ and the client, too
+_PLENTY = spool.SIZE // 8  # bytes spooled between two looks, from which on we look more often
 _SLOTS = {1: Slot.CONSUMED_1, 2: Slot.CONSUMED_2}
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
@@ -132,10 +136,10 @@ class IOPub:
             if look_at:
                 until = max(0.0, look_at - now)
                 wait = until if wait is None else min(wait, until)
-        return None if wait is None else int(wait * 1000) + 1
+        return None if wait is None else math.ceil(wait * 1000)
 
     def _step(self, ready: dict[object, int]) -> None:
-        pipes = self._pipes
+        pipes, began = self._pipes, time.monotonic()
         # What was printed before the debugger said something can be read by now.
         said = len(self._said)
         if pipes is None:
@@ -148,24 +152,24 @@ class IOPub:
             for descriptor, fd in pipes.captured.items()
             if fd in ready or dead
         ]
-        spool = pipes.worker.spool
-        spooled = spool.end() if spool.is_sane else spool.taken
+        ring = pipes.worker.spool
+        spooled = ring.end() if ring.is_sane else ring.taken
         payloads: list[Buffer] = []
-        news = any(found) or dead or spooled != spool.taken
+        news = any(found) or dead or spooled != ring.taken
         if pipes.listening and (news or pipes.worker.records in ready):
             payloads = self._read_records(pipes, dead=dead)
         self._drain_inbox()
         busy = self._transcript.is_busy
-        text = self._take(pipes, payloads, spooled)
+        soon = self._take(pipes, payloads, spooled)
         if any(found):
             self._perform(self._transcript.settle())
         self._repeat(said)
-        self._rest(pipes, text=text, ended=busy and not self._transcript.is_busy)
+        self._rest(pipes, began, soon, ended=busy and not self._transcript.is_busy)
         # More than a pipe holds after its death is an orphan's.
         if (
             dead
             and not any(found)
-            and not text
+            and not soon
             and (not payloads or pipes.since_death[0] >= PIPE_SIZE)
         ):
             self._release(pipes)
@@ -208,30 +212,42 @@ class IOPub:
             self._distrust(pipes, f"It wrote bytes that are no message: {error}.")
         return payloads
 
-    def _take(self, pipes: _Pipes, payloads: Iterable[Buffer], spooled: int) -> bool:
-        """Take records, and the text among and behind them; tell if there was any text."""
-        text = False
+    def _take(self, pipes: _Pipes, payloads: Iterable[Buffer], spooled: int) -> float:
+        """Take records, and what was spooled among and behind them.
+
+        Gives how soon to look for more that is spooled, in seconds; 0 if there was nothing.
+        """
+        soon = 0.0
         try:
             for payload in payloads:
                 record = records.taken(records.decode(payload), pipes.worker.from_worker)
                 if record.kind is Kind.SPOOLED:
-                    text |= self._take_spooled(pipes, record.number)
+                    soon = self._take_spooled(pipes, record.number) or soon
                 else:
                     self._take_record(pipes, record)
         except records.RecordError as error:
             self._distrust(pipes, f"It wrote a message that cannot be: {error}.")
         try:
-            text |= self._take_spooled(pipes, spooled)  # also of one not listened to any more
+            # Also of one that is not listened to any more.
+            soon = self._take_spooled(pipes, spooled) or soon
         except records.RecordError as error:
             self._distrust(pipes, f"It spooled text that cannot be: {error}.")
-        return text
+        return soon
 
-    def _take_spooled(self, pipes: _Pipes, end: int) -> bool:
-        text = False
-        for record in pipes.worker.spool.take(end):
-            text |= record.kind is Kind.STDOUT or record.kind is Kind.STDERR
+    def _take_spooled(self, pipes: _Pipes, end: int) -> float:
+        ring, soon, count = pipes.worker.spool, 0.0, 0
+        size = end - ring.taken
+        for record in ring.take(end):
+            if ring.is_news:
+                count += 1
+                is_text = record.kind is Kind.STDOUT or record.kind is Kind.STDERR
+                # Text waits for more of it; a message may be what somebody waits for.
+                soon = INTERVAL if is_text and soon != _SOON else _SOON
             self._take_record(pipes, record)
-        return text
+        if count >= _MANY:
+            soon = _FLOOD
+        # Whoever finds no room in the spool has to wait for us.
+        return soon if size <= _PLENTY else soon * _PLENTY / size
 
     def _take_record(self, pipes: _Pipes, record: records.Record) -> None:
         transcript = self._transcript
@@ -243,8 +259,8 @@ class IOPub:
         if actions := transcript.record(record):
             self._perform(actions)
 
-    def _rest(self, pipes: _Pipes, *, text: bool, ended: bool) -> None:
-        """Look at the spool again soon if there was text; else sleep, and be woken by the next.
+    def _rest(self, pipes: _Pipes, began: float, soon: float, *, ended: bool) -> None:
+        """Look at the spool again soon if something was there; else sleep, until the next wakes us.
 
         When a request has ended, no more is to be expected soon.
 
@@ -256,15 +272,15 @@ class IOPub:
         self._begin_at = 0.0
         if self._transcript.awaits_begin:
             self._begin_at = now + min(max(_SOON, now - self._sent_at), _LATE)
-        if text and not ended:
+        if soon and not ended:
             # The first text is most often half a line: its end is there in a moment.
-            self._look_at = now + (INTERVAL if self._look_at else _SOON)
-        elif text or (self._look_at and (ended or now >= self._look_at)):
+            self._look_at = began + (soon if self._look_at else min(soon, _SOON))
+        elif soon or (self._look_at and (ended or now >= self._look_at)):
             self._look_at = 0.0
             pipes.worker.ledger[Slot.SLEEPS] += 1
             os.getppid()  # a system call: what stands before it has been done when it returns
-            spool = pipes.worker.spool
-            if spool.is_sane and spool.end() != spool.taken:
+            ring = pipes.worker.spool
+            if ring.is_sane and ring.end() != ring.taken:
                 self._look_at = now
 
     def _distrust(self, pipes: _Pipes, why: str, *, closed: bool = False) -> None:
@@ -350,15 +366,9 @@ class IOPub:
                     log.log(_LEVELS.get(level, logging.ERROR), "worker: %s", text)
 
     def _publish(self, message: Publish) -> None:
-        topic = message.topic or self._prefix + message.msg_type
-        frames = self._builder.build(
-            [topic.encode()],
-            message.msg_type,
-            message.parent,
-            message.content,
-            message.metadata,
-            message.buffers,
-        )
+        msg_type, parent, content, metadata, buffers, topic = message
+        identities = [(topic or self._prefix + msg_type).encode()]
+        frames = self._builder.build(identities, msg_type, parent, content, metadata, buffers)
         multipart.send(self._socket, frames)
 
     def _welcome(self) -> None:

@@ -17,8 +17,9 @@ INTERVAL = 0.02
 PATIENCE = 0.005
 """Seconds that a line which is not ended may wait for its end: ``print`` writes that by itself."""
 
-CAP = 1 << 20
-"""Characters in one stream message. More would hold up every other message behind it."""
+CAP = 1 << 18
+"""Characters in one stream message. More would hold up every other message behind it, and the
+client, which reads one while we make the next."""
 
 
 class Text(NamedTuple):
@@ -38,6 +39,7 @@ class Captured:
     def __init__(self) -> None:
         self._waiting = bytearray()
         self._released = 0
+        self._read = 0  # bytes, ever
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def __repr__(self) -> str:
@@ -50,11 +52,12 @@ class Captured:
 
     def missing(self, mark: int) -> int:
         """Count the bytes before ``mark`` that have not been read yet."""
-        return max(0, mark - self._released - len(self._waiting))
+        return mark - self._read if mark > self._read else 0
 
     def add(self, data: bytes) -> None:
         """Take what was read."""
         self._waiting += data
+        self._read += len(data)
 
     def release(self, mark: int | None = None, *, final: bool = False) -> str:
         """Give the text of the bytes before ``mark`` (None: of all bytes)."""
@@ -100,6 +103,8 @@ class Streams:
         text = "".join(self._pieces)
         self._pieces.clear()
         self._size, self._since = 0, 0.0
+        if len(text) <= CAP:
+            return [Text(self._number, self._name, text)]
         return [
             Text(self._number, self._name, text[start : start + CAP])
             for start in range(0, len(text), CAP)

@@ -20,7 +20,7 @@ from ..shared.records import Kind, Record, RecordError
 from . import post_mortem
 from .actions import Action, Log, Publish, TellControl, TellShell
 from .answers import BUSY, IDLE, failed, reply, reply_type
-from .checks import check, number_in, open_comms, string, written
+from .checks import check, number_in, open_comms, publishable, string, written
 from .comms import Comms
 from .errors import MalformedMessageError
 from .events import (
@@ -44,7 +44,7 @@ from .events import (
 )
 from .requests import Requests
 from .streams import Captured, Streams, Text
-from .wire import NO_PARENT, dumps
+from .wire import NO_PARENT, Texts, dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 STARTING = dumps({"execution_state": "starting"})
 ABORTED = dumps({"status": "aborted"})
 
+_TOPICS = {"stdout": "stream.stdout", "stderr": "stream.stderr"}
 NATIVE_TAIL = 2000  # characters of what the worker wrote to stderr, for a post-mortem
 
 
@@ -63,6 +64,7 @@ class Transcript:
 
     def __init__(self) -> None:
         self.streams = Streams()
+        self._encoder = Texts()
         self._generation = 0  # 0: no worker is attached
         self._greeted = self._leaving = False
         self._native = ""  # the end of what a post-mortem shows of the worker's stderr
@@ -276,7 +278,7 @@ class Transcript:
     def _publish(self, record: Record) -> list[Action]:
         name, content, metadata, *buffers = record.parts
         parent = self._parent(record.number)
-        return [Publish(string(name), parent, content, metadata, tuple(buffers))]
+        return [Publish(publishable(name), parent, content, metadata, tuple(buffers))]
 
     def _comm(self, record: Record) -> list[Action]:
         comm_id, target_name, name = map(string, record.parts[:3])
@@ -357,8 +359,9 @@ class Transcript:
         return [self._text(text) for text in texts]
 
     def _text(self, text: Text) -> Publish:
-        content = dumps({"name": text.name, "text": text.text})
-        return Publish("stream", self._parent(text.number), content, topic=f"stream.{text.name}")
+        number, name, words = text
+        content = self._encoder.encode(name, words)
+        return Publish("stream", self._parent(number), content, topic=_TOPICS[name])
 
     def _parent(self, number: int) -> bytes:
         return self._requests.parent(number)

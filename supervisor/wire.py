@@ -10,21 +10,27 @@ from __future__ import annotations
 import hmac
 import json
 import threading
+import time
 from collections import OrderedDict
-from datetime import datetime, timezone
+from contextlib import suppress
 from itertools import count
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import MalformedMessageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .events import Reply
 
 DELIMITER = b"<IDS|MSG>"
 PROTOCOL_VERSION = "5.6"
 SCHEMES = ("hmac-sha256", "hmac-sha512", "hmac-md5")
+MUCH = 1 << 22
+"""Characters of long texts after which it is worth to be able to encode them fast."""
+
+_LONG = 1 << 14
 _NAMES = 100  # of messages that are kept as JSON
 HISTORY = 65_536
 """Signatures that are remembered, so that a message is not taken twice."""
@@ -166,6 +172,7 @@ class Builder:
         self._signer = signer
         self._numbers = count(1)
         self._names: dict[str, str] = {}
+        self._second = (0, "")  # since the epoch, and as it is written
         self._head = f'"session":"{self.session}","username":{json.dumps(username)}'
 
     def new_id(self) -> str:
@@ -184,13 +191,22 @@ class Builder:
     ) -> list[bytes]:
         """Give the frames of a new message, dated now."""
         msg_id = msg_id or self.new_id()
-        date = datetime.now(timezone.utc).isoformat()  # noqa: UP017 - one import less on 3.11
+        date = self._date()
         header = (
             f'{{"msg_id":"{msg_id}","msg_type":{self._quoted(msg_type)},'
             f'{self._head},"date":"{date}","version":"{PROTOCOL_VERSION}"}}'
         ).encode()
         parts = (header, parent_header, metadata, content)
         return [*identities, DELIMITER, self._signer.sign(parts), *parts, *buffers]
+
+    def _date(self) -> str:
+        """Give the time as ISO 8601 has it: ``datetime`` takes five times as long."""
+        now, fraction = divmod(time.time_ns(), 1_000_000_000)
+        second, written = self._second  # as one: several threads build messages
+        if second != now:
+            written = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+            self._second = (now, written)
+        return f"{written}.{fraction // 1000:06d}+00:00"
 
     def _quoted(self, msg_type: str) -> str:
         quoted = self._names.get(msg_type)
@@ -214,3 +230,28 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would mak
 def dumps(content: dict[str, Any]) -> bytes:
     """Encode content of our own making (the worker's comes encoded)."""
     return _encode(content).encode()
+
+
+class Texts:
+    """Encodes the content of stream messages, at a tenth of what ``dumps`` takes for a short one.
+
+    msgspec takes a sixth for long ones; but it takes 20 ms and 2 MB to be imported, which a kernel
+    whose cells print little shall not pay.
+    """
+
+    def __init__(self) -> None:
+        self._patience = MUCH
+        self._fast: Callable[[Any], bytes] | None = None
+
+    def encode(self, name: str, text: str) -> bytes:
+        """Encode; ``name`` is plain."""
+        if len(text) >= _LONG:
+            if self._fast is not None:
+                with suppress(UnicodeEncodeError):  # a lone surrogate
+                    return self._fast({"name": name, "text": text})
+            self._patience -= len(text)
+            if self._patience < 0 and self._fast is None:
+                from msgspec.json import encode  # noqa: PLC0415 - see above
+
+                self._fast = encode
+        return f'{{"name":"{name}","text":{encode_basestring_ascii(text)}}}'.encode()

@@ -422,6 +422,34 @@ for i in range(10_000): display({'text/plain': f'{i}' + 'x' * 1_000_000}, raw=Tr
             frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
         assert frontend.worker_pid() == pid
 
+    def test_long_texts_under_interrupts_are_whole(self, frontend):
+        """G28: interrupts at random moments of prints of 2 MB; each one is whole, in order."""
+        rng = random.Random(5)
+        pid = frontend.worker_pid()
+        code = "for i in range(10_000): sys.stdout.write(f'{i}' + 'x' * 2_000_000 + '\\n')"
+        for _ in range(10):
+            parent = frontend.execute(code)
+            frontend.recv_begin(parent)
+            texts = [frontend.recv("iopub").entry[1] for _ in range(rng.randrange(1, 20))]
+            request, idles, errors = frontend.interrupt(), set(), 0
+            while idles != {parent, request}:
+                message = frontend.recv("iopub")
+                if message.type == "stream":
+                    assert not errors
+                    texts.append(message.entry[1])
+                elif message.type == "error":
+                    assert message.entry == ("error", "KeyboardInterrupt")
+                    errors += 1
+                elif message.content["execution_state"] == "idle":
+                    idles.add(message.parent_id)
+            lines = "".join(texts).split("\n")
+            assert lines.pop() == ""
+            assert lines == [f"{i}" + "x" * 2_000_000 for i in range(len(lines))]
+            assert errors == 1
+            frontend.recv_reply(parent, "error")
+            frontend.recv_reply(request, msg_type="interrupt_reply", channel="control")
+        assert frontend.worker_pid() == pid
+
     def test_a_hail_of_signals_costs_no_text(self, frontend):
         """G28: 150 SIGINTs into a cell that catches them and prints; each line is whole, in order.
 

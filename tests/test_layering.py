@@ -22,6 +22,7 @@ FORBIDDEN = {
     "supervisor": ("IPython", "multiprocess", "traitlets", "msgspec"),
     "kernelspec": ("IPython",),
 }
+LATE = {("wire.py", "msgspec.json")}  # once so much text was printed that it is worth its memory
 
 
 def folder(package):
@@ -87,7 +88,7 @@ def test_a_package_leaves_alone_what_is_another_s(package):
         (path.name, name)
         for path in modules(package)
         for name in imports(path, package)
-        if name.split(".")[0] in FORBIDDEN[package]
+        if name.split(".")[0] in FORBIDDEN[package] and (path.name, name) not in LATE
     ]
     assert wrong == []
 

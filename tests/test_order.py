@@ -214,6 +214,19 @@ class TestRequests:
                 code = f"print({i}); display(Text('{i}'))\n{ending}"
                 assert frontend.run(code) == [("stdout", f"{i}\n"), ("display", str(i)), expected]
 
+    def test_messages_are_seen_while_their_cell_goes_on(self, frontend, tmp_path):
+        """G1: a display, text and a comm message of a cell that then waits for long."""
+        gate = Gate(tmp_path)
+        parent = frontend.execute(
+            f"display(Text('a')); print('b'); chat = create_comm(target_name='t'); {gate.wait};"
+        )
+        frontend.recv_begin(parent)
+        for entry in (("display", "a"), ("stdout", "b\n"), ("comm_open", {})):
+            assert frontend.recv("iopub").entry == entry
+        gate.open()
+        assert frontend.recv("iopub", "status", parent).entry == ("status", "idle")
+        frontend.recv_reply(parent)
+
 
 class TestStreams:
     def test_streams_never_change_places(self, frontend):
@@ -256,6 +269,19 @@ text = 'a\\xe4\\u20ac\\U0001d11e\\n' * 600_000
         second = frontend.run("os.write(1, b'\\x82\\xac cd\\n');")
         joined = "".join(value for _, value in first + second)
         assert joined in ("ab€ cd\n", "ab� cd\n", "ab��� cd\n", "ab�� cd\n")
+
+    def test_two_threads_print_long_texts_whole(self, frontend):
+        """G5: a print of megabytes is sent in pieces, and nothing of another thread's is in it."""
+        code = """
+def talk(letter):
+    for _ in range(3): sys.stdout.write(letter * 1_000_000 + '\\n')
+threads = [threading.Thread(target=talk, args=(letter,)) for letter in ('\xe4', '\\ud800')]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+        ((name, text),) = frontend.run(code)
+        lines = sorted(["ä" * 1_000_000 + "\n", "\ud800" * 1_000_000 + "\n"] * 3)
+        assert (name, sorted(text.splitlines(keepends=True))) == ("stdout", lines)
 
     def test_lone_surrogates_cost_nothing_else(self, frontend):
         """G5: a str that is no Unicode text arrives as the same str."""

@@ -1,13 +1,15 @@
-"""Printed text in shared memory: all of it, in order, and nothing else is believed."""
+"""Text and messages in shared memory: all of it, in order, and nothing else is believed."""
 
 import os
+import struct
 from itertools import pairwise
 
 import pytest
 from bulkhead_kernel.shared import ledger as ledgers
 from bulkhead_kernel.shared import spool
+from bulkhead_kernel.shared.handover import LEAST, Handed
 from bulkhead_kernel.shared.ledger import Ledger, Slot
-from bulkhead_kernel.shared.records import Kind, RecordError, encode
+from bulkhead_kernel.shared.records import Kind, Record, RecordError, encode, whole
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +18,19 @@ TEXTS = st.tuples(
     st.integers(0, 3),
     st.tuples(st.integers(0, 2), st.integers(0, 2)),
     st.binary(min_size=1, max_size=spool.LONGEST),
+)
+
+
+PARTS = st.lists(st.binary(max_size=40), min_size=5, max_size=7)
+MESSAGES = st.builds(
+    Record, st.sampled_from(sorted(spool.MESSAGES)), st.integers(0, 3), st.just((1, 2)), PARTS
+)
+ENDS = st.just(b"\n")  # of a line that the text before it has begun, or nothing
+FEW = st.tuples(
+    st.sampled_from([Kind.STDOUT, Kind.STDERR]),
+    st.integers(0, 1),
+    st.tuples(st.integers(0, 1), st.just(0)),
+    st.text("a\n\xff", min_size=1, max_size=3).map(str.encode),
 )
 
 
@@ -58,6 +73,98 @@ def test_what_is_spooled_is_taken(start, rounds):
         fitting = [entry for entry in entries if both.writer.append(*entry)]
         assert told(both.take()) == joined(fitting)
         assert both.reader.taken == both.reader.end()
+
+
+@given(
+    st.integers(0, 3 * spool.SIZE),
+    st.lists(st.lists(st.one_of(FEW, FEW, ENDS, MESSAGES), max_size=9), max_size=5),
+)
+def test_text_and_messages_keep_their_order(start, rounds):
+    """G1, G5: whatever is spooled, and whenever somebody looks, even between a line and its end."""
+    both = Both(start)
+    last, said, taken = None, [], []
+    for entries in rounds:
+        for entry in entries:
+            if isinstance(entry, Record):
+                assert both.writer.append_record(entry.kind, whole(*entry[:2], entry.parts, (1, 2)))
+                said.append((entry.kind, entry.number, entry.marks, tuple(entry.parts)))
+                last = None
+            elif isinstance(entry, tuple):
+                assert both.writer.append(*entry)
+                said.append(entry)
+                last = entry[:3]
+            elif last:
+                assert both.writer.end_line()
+                said.append((*last, entry))
+        taken += [
+            (*each[:3], each.parts[0] if len(each.parts) == 1 else tuple(each.parts))
+            for each in both.take()
+        ]
+    assert whole_texts(taken) == whole_texts(said)
+
+
+def whole_texts(entries):
+    """Join all neighbours of one stream, request and place, however they were taken."""
+    out = []
+    for entry in entries:
+        if out and isinstance(entry[3], bytes) and out[-1][:3] == entry[:3]:
+            out[-1] = (*entry[:3], out[-1][3] + entry[3])
+        else:
+            out.append(entry)
+    return out
+
+
+def test_the_end_of_a_line_needs_room():
+    """G1: what was said is never overwritten by one byte either."""
+    both = Both(7 + spool.SIZE)
+    assert both.writer.append(Kind.STDOUT, 1, (0, 0), b"x")
+    both.ledger[Slot.TAKEN] = both.reader.end() - spool.SIZE
+    assert not both.writer.end_line()
+    both.ledger[Slot.TAKEN] += 1
+    assert both.writer.end_line()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\n",
+        struct.pack("<BI", 0xFF, 1) + b"x",
+        struct.pack("<BI", 0xFF, 1)[:3],
+        struct.pack("<BQQQI", Kind.DONE, 1, 0, 0, 1) + b"x",
+    ],
+)
+def test_text_of_nobody_is_an_error(data):
+    """G26: there is no text before it whose stream and request it could have."""
+    both = Both()
+    begin = whole(Kind.PUBLISH, 1, [b"display_data", b"{}", b"{}"])
+    both.writer.append_record(Kind.PUBLISH, begin)
+    end = both.ledger[Slot.SPOOLED]
+    both.writer._map[end : end + len(data)] = data
+    both.ledger[Slot.SPOOLED] = end + len(data)
+    with pytest.raises(RecordError):
+        both.take()
+    assert not both.reader.is_sane
+
+
+@pytest.mark.parametrize(
+    ("kind", "record"),
+    [
+        (Kind.COMM, whole(Kind.PUBLISH, 1, [b"display_data", b"{}", b"{}"])),
+        (Kind.PUBLISH, whole(Kind.DONE, 1, [b"1", b"0", b"", b"{}", b"{}"])),
+        (Kind.PUBLISH, b"noise that is no record"),
+        (
+            Kind.PUBLISH,
+            b"".join(encode(Kind.PUBLISH, 1, [b"x", b"{}", b"{}", Handed(1, LEAST)]))[12:],
+        ),
+    ],
+)
+def test_a_message_is_what_its_entry_says(kind, record):
+    """G26: one record of that kind, and nothing that was handed over."""
+    both = Both()
+    both.writer.append_record(kind, record)
+    with pytest.raises(RecordError):
+        both.take()
+    assert not both.reader.is_sane
 
 
 def test_a_full_spool_takes_no_more():
@@ -140,7 +247,7 @@ def test_foreign_bytes_are_text_or_an_error(data):
     except RecordError:
         assert not both.reader.is_sane
     else:
-        known = (Kind.STDOUT, Kind.STDERR, Kind.BEGIN, Kind.PUBLISH)
+        known = (Kind.STDOUT, Kind.STDERR, Kind.BEGIN, *spool.MESSAGES)
         assert all(each.kind in known for each in taken)
 
 

@@ -310,3 +310,25 @@ class TestWhatIsBuilt:
     def test_is_json_without_needless_spaces(self):
         """Content of our own making is short, and ASCII however odd the text is."""
         assert wire.dumps({"a": [1, "\ud800ü"]}) == b'{"a":[1,"\\ud800\\u00fc"]}'
+
+
+class TestTexts:
+    @given(st.lists(st.text(), max_size=3), st.sampled_from(["stdout", "stderr"]))
+    def test_a_text_is_what_it_was(self, texts, name):
+        """G5: short and long, before and after it is worth to be fast."""
+        encoder = wire.Texts()
+        long = "".join(texts) + "\x00ü" * (1 << 13)
+        for text in [*texts, long, "x" * wire.MUCH, long, long + "\ud800", *texts]:
+            content = encoder.encode(name, text)
+            assert json.loads(content) == {"name": name, "text": text}
+        assert encoder._fast is not None
+
+    def test_a_date_is_iso_8601_in_utc(self):
+        """What clients read of a header, and Shell of theirs."""
+        builder = wire.Builder(wire.Signer(b""), "session")
+        before = datetime.now(UTC)
+        dates = [json.loads(builder.build([], "status", b"{}", b"{}")[2])["date"] for _ in range(3)]
+        after = datetime.now(UTC)
+        assert [len(date) for date in dates] == [len("2026-01-01T00:00:00.000000+00:00")] * 3
+        first, *_, last = (datetime.fromisoformat(date) for date in dates)
+        assert before - timedelta(microseconds=1) <= first <= last <= after

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..shared import records
 from ..shared.ledger import Slot
 from ..shared.records import Kind
-from ..shared.spool import LONGEST
+from ..shared.spool import LONGEST, MESSAGES
 from .forks import mark
 from .stacks import protected
 
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from ..shared.ledger import Ledger
     from ..shared.spool import Writer
     from .interrupts import Interrupts
+
+ENCODING = ("utf-8", "surrogatepass")
+PIECE = LONGEST // 4
+"""Characters of the longest text that is sent in one piece: at most four bytes each."""
 
 _IOV = 512  # buffers in one system call; the limit is 1024 on the systems we know
 _READ = 1 << 16  # more at a time would be memory fresh from the system, each time
@@ -144,8 +148,8 @@ class Sender:
         self._spool = spool
         self._handover = handover
         self._marked = 0  # how far text was spooled when the newest record was written
-        self._last: tuple[Kind, int] | None = None  # stream and request of text without its newline
-        self._marks = (0, 0)
+        # Stream and request of what was spooled last, if that is text without its newline.
+        self._last: tuple[Kind, int] | None = None
         self._size = array("i", [0])  # filled by the system
         self._woken = -1  # the sleep of the supervisor from which it was woken
         self._held: _Item | None = None
@@ -156,7 +160,7 @@ class Sender:
     def begin_again(self) -> None:
         """Begin with new pipes, in a process that has become the worker."""
         self._is_ours = mark()
-        self._marked, self._marks, self._woken = 0, (0, 0), -1
+        self._marked, self._woken = 0, -1
         self._last = None
         self._held = self._frame = None
         self._waiting_items.clear()
@@ -169,7 +173,8 @@ class Sender:
     def send(self, kind: Kind, number: int, *parts: Buffer) -> None:
         """Write one record. Does nothing in a forked child, or once the supervisor is gone."""
         __tracebackhide__ = True
-        self._send(kind, number, parts)
+        if kind not in MESSAGES or not self._spool_message(kind, number, parts):
+            self._send(kind, number, parts)
         self._interrupts.deliver()
 
     @protected
@@ -186,21 +191,65 @@ class Sender:
                 return True
             self._writing = True
             try:
-                if text != b"\n" or self._last != (kind, number):  # else it ends the same print
+                if text == b"\n" and self._last == (kind, number):  # it ends the same print
+                    spooled = self._spool.end_line()
+                    self._last = None
+                else:
                     self.flush()
-                    self._marks = self._ledger.written(self._waiting)
-                spooled = self._spool.append(kind, number, self._marks, text)
-                self._last = None if text.endswith(b"\n") else (kind, number)
+                    marks = self._ledger.written(self._waiting)
+                    self._last = None
+                    spooled = self._spool.append(kind, number, marks, text)
+                    if spooled and not text.endswith(b"\n"):
+                        self._last = (kind, number)
             finally:
                 self._writing = False
             if not spooled:
                 self._send(kind, number, (text,))
-            elif (asleep := self._ledger.slots[_SLEEPS]) != self._woken:
-                self._woken = asleep
-                self._send(Kind.SPOOLED, 0, ())
-            elif self._waiting_items:  # said by a signal handler, on top of this
-                self._resume()
+            elif self._ledger.slots[_SLEEPS] != self._woken or self._waiting_items:
+                self._follow()
         return True
+
+    @protected
+    def print_long(self, kind: Kind, number: int, text: str) -> bool:
+        """Send text of any length, as ``print``: piece by piece, and nothing comes in between.
+
+        In one piece it would be in memory that is fresh from the system, and be copied about there,
+        in both processes.
+        """
+        with self._lock:
+            pieces = (text[at : at + PIECE] for at in range(0, len(text), PIECE))
+            return all(self.print(kind, number, each.encode(*ENCODING)) for each in pieces)
+
+    @protected
+    def _spool_message(self, kind: Kind, number: int, parts: Sequence[Buffer]) -> bool:
+        """Send a message by way of the spool; give False, and do nothing, where that cannot be."""
+        if not self._is_ours():
+            return True
+        if sum(map(len, parts)) > LONGEST:
+            return False
+        with self._lock:
+            if self._writing or self._held or self._frame:
+                return False
+            self._writing = True
+            try:
+                self.flush()
+                record = records.whole(kind, number, parts, self._ledger.written(self._waiting))
+                self._last = None
+                spooled = self._spool.append_record(kind, record)
+            finally:
+                self._writing = False
+            if spooled and (self._ledger.slots[_SLEEPS] != self._woken or self._waiting_items):
+                self._follow()
+        return spooled
+
+    @protected
+    def _follow(self) -> None:
+        """Wake the supervisor if it sleeps, and write what a signal handler said meanwhile."""
+        if (asleep := self._ledger.slots[_SLEEPS]) != self._woken:
+            self._woken = asleep
+            self._send(Kind.SPOOLED, 0, ())
+        elif self._waiting_items:
+            self._resume()
 
     @protected
     def _resume(self) -> None:
@@ -245,6 +294,7 @@ class Sender:
                     self.flush()
                     marks = self._ledger.written(self._waiting)
                     frames = b"".join(p for each in items for p in records.encode(*each, marks))
+                    self._last = None
                     quiet = len(frames) <= LONGEST and self._spool.append_records(frames)
                 finally:
                     self._writing = False

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, cast
 
 from ..shared.records import Kind
+from .channel import ENCODING, PIECE
 
 if TYPE_CHECKING:
     from .channel import Sender
@@ -45,9 +46,13 @@ class Stream(io.TextIOBase):
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if text:
-            data = text.encode("utf-8", "surrogatepass")
-            if not self._print(self._kind, self._get_request().number, data):
-                _write_all(self._fd, data)
+            number = self._get_request().number
+            if len(text) > PIECE:
+                printed = self._sender.print_long(self._kind, number, text)
+            else:
+                printed = self._print(self._kind, number, text.encode("utf-8", "surrogatepass"))
+            if not printed:
+                _write_all(self._fd, text.encode(*ENCODING))
             elif self._interrupts.remembered:
                 self._interrupts.deliver()
         return len(text)
