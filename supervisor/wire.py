@@ -13,8 +13,9 @@ import threading
 from collections import OrderedDict
 from datetime import datetime, timezone
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from ..shared.tuples import NamedTuple
 from .errors import MalformedMessageError
 
 if TYPE_CHECKING:
