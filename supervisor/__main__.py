@@ -1,7 +1,8 @@
 """Start a kernel: ``python -m bulkhead_kernel.supervisor -f CONNECTION_FILE``.
 
-The first thing that happens is a fork, before anything is imported that must not be in two
-processes: the child becomes the zygote and imports IPython while this process imports zmq.
+The first thing that happens is a fork, once all is imported that both processes need and nothing
+that must not be in two: the child becomes the zygote and imports IPython while this process imports
+zmq.
 """
 
 import gc

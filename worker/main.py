@@ -13,6 +13,8 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.inputtransformer2 import TransformerManager
+
 from ..shared.handover import Handover
 from ..shared.ledger import Ledger
 from ..shared.orders import Orders
@@ -45,6 +47,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .options import Descriptors, Options
+
+
+def warm_up() -> None:
+    """Do once, in the zygote, what every worker would do again for its first cell."""
+    TransformerManager().transform_cell("1")  # the tokenizer compiles its pattern: 3 ms
 
 
 def run(descriptors: Descriptors, options: Options, parent: int) -> None:

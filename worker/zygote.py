@@ -68,6 +68,7 @@ def main(control: socket.socket, options: Options) -> None:
 
     for name in _PRELOADED:
         importlib.import_module(name)
+    worker_main.warm_up()
     gc.freeze()  # a worker's collector leaves these pages alone, and so they stay shared
     gc.enable()
     workers: set[int] = set()
