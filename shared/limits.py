@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
 
 from . import sizes
+from .tuples import NamedTuple
 
 LIMIT_OPTION = "--memory-limit"
 SMALLEST = 128 << 20

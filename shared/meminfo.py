@@ -5,7 +5,8 @@ from __future__ import annotations
 import resource
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+
+from .tuples import NamedTuple
 
 _KIB = 1024
 _PAGE = resource.getpagesize()

@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from typing import NamedTuple
+
+from .tuples import NamedTuple
 
 _ORDER = struct.Struct("<cQ")
 _FD = struct.Struct("i")

@@ -20,7 +20,9 @@ from __future__ import annotations
 import json
 import os
 import socket
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, get_type_hints
+
+from .tuples import NamedTuple
 
 PROCESS_NAME = b"bulkhead-parked"
 """What the system calls a snapshot while it waits (15 bytes at most)."""

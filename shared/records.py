@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from .frames import BIG
 from .frames import encode as encode_frame
 from .handover import LEAST, MOST, Handed, HandoverError
+from .tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

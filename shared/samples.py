@@ -9,9 +9,10 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from . import blocks
+from .tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,9 +1,11 @@
 """Start a kernel: ``python -m bulkhead_kernel.supervisor -f CONNECTION_FILE``.
 
-The first thing that happens is a fork, before anything is imported that must not be in two
-processes: the child becomes the zygote and imports IPython while this process imports zmq.
+The first thing that happens is a fork, once all is imported that both processes need and nothing
+that must not be in two: the child becomes the zygote and imports IPython while this process imports
+zmq.
 """
 
+import gc
 import os
 import sys
 
@@ -18,6 +20,9 @@ from contextlib import suppress
 
 # The worker's business, and a message. From birth: an early Ctrl-C must not end the zygote.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
+# It would look through all that is imported again and again, and find no garbage. Each of the two
+# processes switches it on once it has imported what it needs.
+gc.disable()
 
 from .options import parse_options  # noqa: E402 - after the path and the signal
 
@@ -30,6 +35,8 @@ def main() -> None:
         )
     _open_standard_descriptors()
     options = parse_options(sys.argv[1:])
+    from . import both  # noqa: F401, PLC0415 - not where it says that this cannot run, or how
+
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid == 0:

@@ -7,10 +7,11 @@ may go on.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..shared import sizes
 from ..shared.limits import Why
+from ..shared.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from ..shared.limits import Limits

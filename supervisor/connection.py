@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from ..shared.tuples import NamedTuple
 from . import curve
 from .errors import ConnectionFileError
 from .wire import SCHEMES

@@ -13,7 +13,7 @@ import zmq
 
 from . import events, multipart
 from .bounds import End, Interrupt
-from .debugger import Debugger
+from .debugging import Debugging
 from .errors import MalformedMessageError
 from .events import FOR_THE_WORKER, Request
 from .kernel_info import kernel_info
@@ -69,7 +69,7 @@ class Control:
         self._timers = Timers()
         self._finished = False
         self._poller = zmq.Poller()
-        self._debugger = Debugger(inboxes, self._poller)
+        self._debugger = Debugging(inboxes, self._poller)
         self._lives = Lives(
             inboxes, zygote, policy, deadlines, self._debugger, self._tally, self._poller,
             self._timers,

@@ -8,9 +8,11 @@ no error and no environment.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import zmq
+
+from ..shared.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

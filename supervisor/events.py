@@ -5,7 +5,9 @@ An event is put into the inbox of the thread that it is for, and never changed a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from ..shared.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from ..shared.tuples import NamedTuple
 from . import procfs
 
 if TYPE_CHECKING:

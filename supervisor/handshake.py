@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 import socket
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
+from ..shared.tuples import NamedTuple
 from . import curve
 from .connection import CHANNELS, Connection, port_in, security_in, string_in
 from .errors import ConnectionFileError, MalformedMessageError, RegistrationError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -112,6 +113,8 @@ def run(
             ("monitor", monitor),
         )
     ]
+    gc.freeze()  # what is there now is there for good
+    gc.enable()
     heartbeat.start()
     for thread in threads:
         thread.start()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import zmq
 
     from .deadlines import Deadlines
-    from .debugger import Debugger
+    from .debugging import Debugging
     from .events import Request, ToControl, Worker
     from .inboxes import Inboxes
     from .pipes import Ends
@@ -47,7 +47,7 @@ class Lives:
         zygote: Zygote,
         policy: Policy,
         deadlines: Deadlines,
-        debugger: Debugger,
+        debugger: Debugging,
         tally: Tally,
         poller: zmq.Poller,
         timers: Timers,

@@ -7,7 +7,8 @@ for want of memory within its limit, and the system those for want of memory at 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+
+from ..shared.tuples import NamedTuple
 
 
 class Kills(NamedTuple):

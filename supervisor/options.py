@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from ..shared import sizes
 from ..shared.limits import SMALLEST, Limits, parse_memory
+from ..shared.tuples import NamedTuple
 from ..worker.options import Options as WorkerOptions
 from .policy import Policy
 

@@ -7,13 +7,13 @@ import os
 import socket
 import time
 from contextlib import suppress
-from typing import NamedTuple
 
 from ..shared import ledger, spool
 from ..shared import samples as shared_samples
 from ..shared.handover import Handover
 from ..shared.ledger import Ledger
 from ..shared.orders import Orders
+from ..shared.tuples import NamedTuple
 from .events import Worker
 
 PIPE_SIZE = 1 << 20

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ..shared.limits import Limits
+from ..shared.tuples import NamedTuple
 
 
 class Policy(NamedTuple):

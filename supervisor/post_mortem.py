@@ -11,9 +11,10 @@ import signal
 from datetime import datetime, timezone
 from pathlib import Path
 from textwrap import wrap
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..shared import cells, sizes
+from ..shared.tuples import NamedTuple
 from . import recovery_words
 from .recovery_words import Outcome, Standing
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 from ..shared.parking import PROCESS_NAME
+from ..shared.tuples import NamedTuple
 
 _PARKED = b"Name:\t" + PROCESS_NAME + b"\n"
 _KIB = 1024

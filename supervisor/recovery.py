@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import zmq
 
 from ..shared import parking
 from ..shared.parking import Awake, Parked, Unable, Wake
+from ..shared.tuples import NamedTuple
 from . import pipes
 from .recovery_words import Outcome, Standing
 from .salvage import Salvage

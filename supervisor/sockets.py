@@ -12,10 +12,11 @@ import os
 import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
+from ..shared.tuples import NamedTuple
 from . import curve
 from .connection import CHANNELS, HIGHEST_PORT
 from .errors import ConnectionFileError

@@ -9,7 +9,8 @@ whatever else is to be published, and text of another stream or parent, pushes i
 from __future__ import annotations
 
 import codecs
-from typing import NamedTuple
+
+from ..shared.tuples import NamedTuple
 
 INTERVAL = 0.02
 """Seconds between two messages of a stream that floods: fifty a second."""

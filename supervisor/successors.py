@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from ..shared.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

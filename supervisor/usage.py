@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from ..shared.tuples import NamedTuple
 from ..shared.version import __version__
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from collections import OrderedDict
 from contextlib import suppress
 from itertools import count
 from json.encoder import encode_basestring_ascii
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from ..shared.tuples import NamedTuple
 from .errors import MalformedMessageError
 
 if TYPE_CHECKING:

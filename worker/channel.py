@@ -22,12 +22,13 @@ import threading
 from array import array
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..shared import records
 from ..shared.ledger import Slot
 from ..shared.records import Kind
 from ..shared.spool import LONGEST, MESSAGES
+from ..shared.tuples import NamedTuple
 from .forks import mark
 from .stacks import protected
 

@@ -16,9 +16,10 @@ import sys
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..shared.ledger import Slot
+from ..shared.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from ..shared.ledger import Ledger

@@ -13,10 +13,11 @@ import time
 import traceback
 from contextvars import copy_context
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..shared.ledger import Slot
 from ..shared.records import Kind
+from ..shared.tuples import NamedTuple
 from . import jsons
 from .asides import Asides
 from .context import Request

@@ -13,6 +13,8 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.inputtransformer2 import TransformerManager
+
 from ..shared.handover import Handover
 from ..shared.ledger import Ledger
 from ..shared.orders import Orders
@@ -32,7 +34,7 @@ from .here import here
 from .interrupts import Interrupts
 from .kernel import Kernel, Session
 from .loop import MainLoop, Parts
-from .process import forget_multiprocess, leave_crash_pipe, settle
+from .process import leave_crash_pipe, settle
 from .publisher import Publisher
 from .receiver import Receiver
 from .recovery.snapshots import Snapshots
@@ -48,10 +50,14 @@ if TYPE_CHECKING:
     from .options import Descriptors, Options
 
 
+def warm_up() -> None:
+    """Do once, in the zygote, what every worker would do again for its first cell."""
+    TransformerManager().transform_cell("1")  # the tokenizer compiles its pattern: 3 ms
+
+
 def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     """Be a worker until the supervisor closes its end or the user exits. Does not return."""
     settle(descriptors, parent)
-    forget_multiprocess()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     ledger = Ledger(descriptors.ledger)

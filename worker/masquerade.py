@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from importlib.abc import MetaPathFinder
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,7 @@ class _ZMQShell(ModuleType):
         return getattr(_real(), name)
 
 
-class _Finder(MetaPathFinder):
+class _Finder:  # not importlib.abc's: that imports importlib.resources, and is not asked for
     """Lets ``ipykernel``, once it is imported, have the stand-in as its attribute."""
 
     def __init__(self, module: ModuleType) -> None:

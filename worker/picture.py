@@ -6,7 +6,6 @@ from white as well as from black, so the picture needs to know nothing of the fr
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
 from ..shared import sizes
@@ -34,7 +33,7 @@ def html(recording: Recording, title: str) -> str:
     if not recording.memory:
         return "<i>Nothing has run yet.</i>"
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}" '
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{_escaped(title)}" '
         f'style="width:100%;max-width:{_WIDTH}px;height:auto;display:block;color:inherit" '
         'font-family="system-ui,sans-serif" font-size="11" fill="currentColor">'
         + "".join(_drawn(recording, title))
@@ -163,7 +162,14 @@ def _label(
     x: float, y: float, words: str, *, anchor: str = "start", fill: str = "", weight: str = ""
 ) -> str:
     look = (f' fill="{fill}"' if fill else "") + (f' font-weight="{weight}"' if weight else "")
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{look}>{escape(words)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{look}>{_escaped(words)}</text>'
+
+
+def _escaped(words: str) -> str:
+    # Not html.escape: its module holds the names of all characters, and every start would wait.
+    for character, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
+        words = words.replace(character, name)
+    return words
 
 
 if TYPE_CHECKING:

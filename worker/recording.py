@@ -7,9 +7,10 @@ what each cell used, exactly. A gap in which nothing ran is cut short: nobody wa
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
+
+from ..shared.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,8 +24,7 @@ _SHORT = 2.0
 """Seconds without a cell that are not cut."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """One cell: from when to when (seconds since the epoch), its number, its peak in bytes."""
 
     start: float
@@ -33,8 +33,7 @@ class Cell:
     peak: int
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """Processor use between two moments, in percent of one processor."""
 
     start: float
@@ -42,8 +41,7 @@ class Load:
     percent: float
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(NamedTuple):
     """Everything that a picture shows. Times are seconds since the epoch, amounts bytes."""
 
     memory: tuple[tuple[float, float], ...]

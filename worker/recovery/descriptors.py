@@ -21,8 +21,8 @@ import socket
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
+from ...shared.tuples import NamedTuple
 from . import pipes
 
 _NOT_AGAIN = os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_NOFOLLOW

@@ -11,7 +11,9 @@ import json
 import os
 import struct
 from pickle import PickleBuffer
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from ...shared.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from ...shared.frames import Buffer

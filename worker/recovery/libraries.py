@@ -10,7 +10,9 @@ from __future__ import annotations
 import ctypes
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from ...shared.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

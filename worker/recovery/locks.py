@@ -14,7 +14,8 @@ import os
 import struct
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+
+from ...shared.tuples import NamedTuple
 
 _BESIDE = ("", "-wal", "-shm", "-journal")
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of <fcntl.h>, 64 bits

@@ -12,10 +12,11 @@ import random
 import signal
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ...shared.parking import PROCESS_NAME, Awake, Donate, Wake, receive, send
 from ...shared.signals import LOOK_SIGNAL
+from ...shared.tuples import NamedTuple
 from ..options import Descriptors
 from ..process import die_with_parent, rename, volunteer
 from . import canary, descriptors, locks, processes, remedies, sharing

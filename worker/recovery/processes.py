@@ -13,8 +13,9 @@ import sys
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from ...shared.tuples import NamedTuple
 from .children import children_of
 from .sharing import LOKY, MULTIPROCESSING
 

@@ -18,7 +18,9 @@ import threading
 import time
 from bisect import bisect_right
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from ...shared.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
