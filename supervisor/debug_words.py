@@ -24,7 +24,7 @@ PROXIED = frozenset({
 })  # fmt: skip
 """Requests that debugpy answers. It is silent on others, and a client would wait for ever."""
 
-_MODULES = "bulkhead_kernel", "IPython", "traitlets", "asyncio"
+_MODULES = "bulkhead_kernel", "IPython", "traitlets", "asyncio", "multiprocess"
 _FOLDER = f"{Path(__file__).parent}{os.sep}"  # of what is __main__ in a worker
 
 ATTACH: Message = {

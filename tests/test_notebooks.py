@@ -154,17 +154,6 @@ def test_subprocess():
     ]
 
 
-def test_modules_of_processes_are_the_user_s():
-    """The interpreter was forked, and no module of processes that the user may want knows of it."""
-    assert outputs(
-        "import sys; [name for name in ('multiprocess', 'dill') if name in sys.modules]",
-        "import multiprocessing as mp; mp.current_process(), mp.active_children()",
-    ) == [
-        [("result", "[]")],
-        [("result", "(<_MainProcess name='MainProcess' parent=None started>, [])")],
-    ]
-
-
 def test_multiprocessing():
     """The user's own multiprocessing is untouched: names, pools, start methods."""
     assert outputs(

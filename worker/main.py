@@ -34,7 +34,7 @@ from .here import here
 from .interrupts import Interrupts
 from .kernel import Kernel, Session
 from .loop import MainLoop, Parts
-from .process import leave_crash_pipe, settle
+from .process import forget_multiprocess, leave_crash_pipe, settle
 from .publisher import Publisher
 from .receiver import Receiver
 from .recovery.snapshots import Snapshots
@@ -58,6 +58,7 @@ def warm_up() -> None:
 def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     """Be a worker until the supervisor closes its end or the user exits. Does not return."""
     settle(descriptors, parent)
+    forget_multiprocess()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     ledger = Ledger(descriptors.ledger)

@@ -25,7 +25,7 @@ import struct
 import sys
 import traceback
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from .options import Descriptors
 
@@ -49,11 +49,8 @@ _PRELOADED = (
     "IPython.core.oinspect",
     "IPython.core.profiledir",
     "IPython.extensions.storemagic",
-    "encodings.ascii",
     "hashlib",
     "sqlite3",
-    "tempfile",
-    "unicodedata",
 )
 """What every worker imports sooner or later: once here, and not again in each."""
 
@@ -64,14 +61,17 @@ def main(control: socket.socket, options: Options) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _adopt_orphans()
-    from . import main as worker_main  # noqa: PLC0415 - after the fork: only workers need it
+    gc.disable()  # it would look through hundreds of modules several times, and find nothing
+    import multiprocess.popen_fork  # noqa: F401, PLC0415 - after the fork: only workers need it
+
+    from . import main as worker_main  # noqa: PLC0415
 
     for name in _PRELOADED:
         importlib.import_module(name)
     worker_main.warm_up()
     gc.freeze()  # a worker's collector leaves these pages alone, and so they stay shared
     gc.enable()
-    workers: set[int] = set()
+    workers: dict[int, Any] = {}
     try:
         _serve(control, worker_main, options, workers)
     except ConnectionError:
@@ -85,7 +85,9 @@ def main(control: socket.socket, options: Options) -> None:
         os._exit(0)
 
 
-def _serve(control: socket.socket, worker_main: Any, options: Options, workers: set[int]) -> None:
+def _serve(
+    control: socket.socket, worker_main: Any, options: Options, workers: dict[int, Any]
+) -> None:
     ended, writer = _ends_of_children()
     ours = control.fileno(), ended, writer
     while True:
@@ -110,10 +112,9 @@ def _serve(control: socket.socket, worker_main: Any, options: Options, workers: 
                 for fd in fds:
                     os.close(fd)
         elif order == ADOPT:
-            workers.add(pid)
+            workers[pid] = None
         elif order == REAP:
-            workers.remove(pid)
-            control.sendall(ORDER.pack(REAP, *_reap(pid)))
+            control.sendall(ORDER.pack(REAP, *_reap(pid, workers.pop(pid))))
 
 
 def _start(
@@ -122,13 +123,18 @@ def _start(
     worker_main: Any,
     descriptors: Descriptors,
     options: Options,
-    workers: set[int],
+    workers: dict[int, Any],
 ) -> None:
-    parent = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        _become_worker(ours, worker_main, descriptors, options, parent)
-    workers.add(pid)
+    from multiprocess import get_context  # noqa: PLC0415 - as in ``main``
+
+    process = get_context("fork").Process(
+        target=_become_worker,
+        args=(ours, worker_main, descriptors, options, os.getpid()),
+        name="bulkhead-worker",
+    )
+    process.start()
+    pid = process.pid
+    workers[pid] = process
     # The worker does the same; whoever comes first, a signal to its group finds it.
     with suppress(ProcessLookupError, PermissionError):
         os.setpgid(pid, pid)
@@ -155,9 +161,9 @@ def _ends_of_children() -> tuple[int, int]:
     return reader, writer
 
 
-def _reap_others(workers: set[int]) -> None:
+def _reap_others(workers: dict[int, Any]) -> None:
     """Reap what workers have left behind: nobody will ask how it ended."""
-    for pid in _children() - workers:
+    for pid in _children() - set(workers):
         with suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
 
@@ -170,17 +176,22 @@ def _children() -> set[int]:
         return set()
 
 
-def _reap(pid: int) -> tuple[int, int, int, int]:
+def _reap(pid: int, process: Any) -> tuple[int, int, int, int]:
     """Reap a worker; give its exit code, its peak of memory and its processor time.
 
     Bytes resident; microseconds of user and of system time, ended children included.
     """
+    # Not process.join(): only wait4 tells how much memory this one child had.
     try:
         _, status, usage = os.wait4(pid, 0)
     except ChildProcessError:  # it said that it was a snapshot, and is none
         return -signal.SIGKILL, 0, 0, 0
+    exitcode = os.waitstatus_to_exitcode(status)
+    if process is not None:
+        process._popen.returncode = exitcode  # noqa: SLF001 - or close() takes it to be running
+        process.close()
     times = int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6)
-    return os.waitstatus_to_exitcode(status), usage.ru_maxrss * _RSS_UNIT, *times
+    return exitcode, usage.ru_maxrss * _RSS_UNIT, *times
 
 
 def _become_worker(
@@ -189,23 +200,9 @@ def _become_worker(
     descriptors: Descriptors,
     options: Options,
     parent: int,
-) -> NoReturn:
-    # Not multiprocess, which brings dill and more along: 8 ms of each start, and two megabytes; and
-    # the user's own multiprocessing would have to forget that this is a child of it.
-    status = 1
-    try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for fd in ours:
-            os.close(fd)
-        worker_main.run(descriptors, options, parent)
-    except SystemExit as error:  # IPython does not know an option; or the user's configuration ends
-        status = error.code if isinstance(error.code, int) else int(error.code is not None)
-        if isinstance(error.code, str):
-            print(error.code, file=sys.stderr)  # noqa: T201 - as Python does
-    except BaseException:  # noqa: BLE001 - nothing may go on in what is still the zygote's code
-        traceback.print_exc()
-    finally:
-        with suppress(Exception):
-            sys.stderr.flush()
-        os._exit(status)
+) -> None:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for fd in ours:
+        os.close(fd)
+    worker_main.run(descriptors, options, parent)
