@@ -80,14 +80,15 @@ def test_matplotlib():
         "%config InlineBackend.figure_formats = ['svg']\nplt.plot([1]);",
         "fig, ax = plt.subplots(); fig",
     )
-    assert [[shown(o)[0] for o in cell.outputs] for cell in cells] == [
+    kinds = [[kind for kind, _ in merged(map(shown, cell.outputs))] for cell in cells]
+    assert kinds == [
         ["stdout", "display"],
         ["stdout"],
         ["display", "stdout"],
         ["display"],
         ["result", "display"],
     ]
-    assert cells[0].outputs[1].data["image/png"].startswith("iVBOR")
+    assert cells[0].outputs[-1].data["image/png"].startswith("iVBOR")
     assert "<svg" in cells[3].outputs[0].data["image/svg+xml"]
 
 
@@ -151,6 +152,22 @@ def test_subprocess():
         [("stdout", "a\nb\nc\nd\n")],
         [("result", "b'5\\n'")],
         [("stdout", "e\n"), ("result", "3")],
+    ]
+
+
+def test_modules_of_processes_are_the_user_s():
+    """The interpreter was forked, and no module of processes that the user may want knows of it."""
+    assert outputs(
+        "import sys; [name for name in ('multiprocess', 'dill') if name in sys.modules]",
+        "import multiprocess as mp\n"
+        "mp.current_process(), mp.active_children(), mp.parent_process()",
+        "with mp.Pool(1) as pool: print(pool.map(lambda x: x + 1, [1]))",
+        "import multiprocessing as mp; mp.current_process(), mp.active_children()",
+    ) == [
+        [("result", "[]")],
+        [("result", "(<_MainProcess name='MainProcess' parent=None started>, [], None)")],
+        [("stdout", "[2]\n")],
+        [("result", "(<_MainProcess name='MainProcess' parent=None started>, [])")],
     ]
 
 

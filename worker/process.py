@@ -17,8 +17,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from multiprocess import process
-
 from ..shared.signals import STACK_SIGNAL
 
 if TYPE_CHECKING:
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_GET_NAME = 1, 15, 16
 _OOM_SCORE = 500  # of 1000: as if it used half of the memory more than it does
-_MAIN_CLASS = type(process.current_process())  # imported in the zygote, which is a main process
 
 
 def settle(descriptors: Descriptors, parent: int) -> None:
@@ -90,7 +87,6 @@ def rename(name: bytes) -> bytes:
 
 
 def forget_multiprocess() -> None:
-    """Let the user's own use of ``multiprocess`` begin as in a main process."""
-    process._current_process = _MAIN_CLASS()  # noqa: SLF001
-    process._parent_process = None  # noqa: SLF001
-    process._children = set()  # noqa: SLF001
+    """Let the user's own use of ``multiprocess`` begin as in a main process, and with dill."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "multiprocess"]:
+        del sys.modules[name]

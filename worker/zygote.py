@@ -49,8 +49,11 @@ _PRELOADED = (
     "IPython.core.oinspect",
     "IPython.core.profiledir",
     "IPython.extensions.storemagic",
+    "encodings.ascii",
     "hashlib",
     "sqlite3",
+    "tempfile",
+    "unicodedata",
 )
 """What every worker imports sooner or later: once here, and not again in each."""
 
@@ -61,10 +64,8 @@ def main(control: socket.socket, options: Options) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _adopt_orphans()
-    gc.disable()  # it would look through hundreds of modules several times, and find nothing
-    import multiprocess.popen_fork  # noqa: F401, PLC0415 - after the fork: only workers need it
-
-    from . import main as worker_main  # noqa: PLC0415
+    _import_multiprocess()
+    from . import main as worker_main  # noqa: PLC0415 - after the fork: only workers need it
 
     for name in _PRELOADED:
         importlib.import_module(name)
@@ -83,6 +84,19 @@ def main(control: socket.socket, options: Options) -> None:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
         os._exit(0)
+
+
+def _import_multiprocess() -> None:
+    """Import it without dill, which takes longer than all the rest of it.
+
+    It goes without, and pickles nothing here: its processes are forked. The user's own is another
+    one (see ``forget_multiprocess``), and has dill.
+    """
+    sys.modules["dill"] = None  # type: ignore[assignment]  # importing it fails
+    try:
+        import multiprocess.popen_fork  # noqa: F401, PLC0415 - after the fork, again
+    finally:
+        del sys.modules["dill"]
 
 
 def _serve(
