@@ -162,8 +162,10 @@ class TestShutdown:
             message = fresh.recv("iopub")
             told.append((message.entry[-1], message.parent_id))
         own = [entry for entry, of in told if of == parent]
-        error, _ = own
+        error, *rest = own
         assert error in ("KeyboardInterrupt", "EOFError", "KernelStopped")
+        # A busy machine may have no time left for what comes behind its error.
+        assert rest in (["idle"], ["KernelStopped", "idle"])
         assert [entry for entry, of in told if of != parent] == ["busy", "idle"]
         fresh.recv_reply(first, msg_type="interrupt_reply", channel="control")
         fresh.recv_reply(parent, "error")
