@@ -142,7 +142,7 @@ if __name__ == "__main__":
     import bulkhead_kernel.worker
 
     stand_in = types.ModuleType("bulkhead_kernel.worker.main")
-    stand_in.run = run
+    stand_in.run, stand_in.warm_up = run, lambda: None
     sys.modules[stand_in.__name__] = bulkhead_kernel.worker.main = stand_in
 
     from bulkhead_kernel.supervisor.__main__ import main

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import functools
 import io
+import marshal
 import mmap
 import pickle
 import sys
 import typing
-from types import CellType, FunctionType
+from types import CellType, CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -54,8 +55,8 @@ class Whole(cloudpickle.Pickler):  # type: ignore[misc]
         kind = type(obj)
         if kind is FunctionType and obj.__globals__ is self._namespace:
             return _function(obj)
-        if kind is CellType:
-            return _cell(obj)
+        if (again := _AGAIN.get(kind)) is not None:
+            return again(obj)
         if kind in _BY_NAME and obj.__module__ == _MAIN:
             return _BY_NAME[kind](obj)
         if why := _refusal(obj, kind):
@@ -124,6 +125,20 @@ def _cell(obj: CellType) -> tuple[Any, ...]:
     except ValueError:  # it is empty
         return rebuilding.cell, ()
     return rebuilding.cell, (), contents, None, None, rebuilding.set_cell
+
+
+def _code(obj: CodeType) -> Any:
+    """Keep in which cell code stands, which cloudpickle forgets: tracebacks show its lines.
+
+    It is read by the same Python. What has constants of another kind is left to cloudpickle.
+    """
+    try:
+        return marshal.loads, (marshal.dumps(obj),)
+    except ValueError:
+        return NotImplemented
+
+
+_AGAIN: dict[type, Callable[[Any], Any]] = {CellType: _cell, CodeType: _code}
 
 
 def _view(array: Any) -> tuple[Any, ...] | None:
