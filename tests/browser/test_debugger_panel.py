@@ -12,19 +12,32 @@ ATTEMPTS = 10
 CODE = "def f(a, b):\n    c = a + b\n    return c\n\nf(2, 3)"
 
 
-def goes_on(window, text):
-    """Continue, until the cell shows a text: JupyterLab ignores the key until it knows of the stop.
+def steps_to(window, line):
+    """Go to the next line, until the panel shows that one: see ``goes_on``."""
+    shown = window.page.locator(".jp-DebuggerCallstackFrame-location").first
+    for _ in range(ATTEMPTS):
+        window.page.keyboard.press("F10")
+        try:
+            expect(shown).to_contain_text(line, timeout=5000)
+        except AssertionError:
+            continue
+        return
+    expect(shown).to_contain_text(line)
+
+
+def goes_on(window):
+    """Continue, until the cell has ended: JupyterLab ignores the key until it knows of the stop.
 
     Nothing in the panel tells when a step to a line that was shown before has ended.
     """
     for _ in range(ATTEMPTS):
         window.page.keyboard.press("F9")
         try:
-            expect(window.output(0)).to_contain_text(text, timeout=2000)
+            expect(window.prompt(0)).not_to_have_text("[*]:", timeout=2000)
         except AssertionError:
             continue
-        return
-    window.shows(0, text)
+        break
+    window.ended(0)
 
 
 def test_the_panel_stops_a_cell_and_lets_it_go_on(open_notebook, tmp_path):
@@ -46,10 +59,9 @@ def test_the_panel_stops_a_cell_and_lets_it_go_on(open_notebook, tmp_path):
     expect(variables).to_contain_text("a")
     page.screenshot(path=tmp_path / "stopped.png")
     print(f"a picture: {tmp_path / 'stopped.png'}")
-    page.keyboard.press("F10")  # next
-    expect(page.locator(".jp-DebuggerCallstackFrame-location").first).to_contain_text("3")
-    goes_on(window, "5")
-    window.ended(0)
+    steps_to(window, "3")
+    goes_on(window)
+    window.shows(0, "5")
     window.run(1)
     window.shows(1, "KernelExited")
     page.screenshot(path=tmp_path / "crashed.png")
@@ -61,5 +73,4 @@ def test_the_panel_stops_a_cell_and_lets_it_go_on(open_notebook, tmp_path):
     window.run(0)
     expect(frames).to_have_count(2)
     page.screenshot(path=tmp_path / "again.png")
-    page.keyboard.press("F9")
-    window.ended(0)
+    goes_on(window)
