@@ -11,6 +11,7 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from .checks import COMM_TYPES
 from .events import ANY
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from .post_mortem import Report
 
 
-COMM_MESSAGES = frozenset({"comm_open", "comm_msg", "comm_close"})
 CELL = "execute_request"
 
 
@@ -35,7 +35,7 @@ class _Waiting:
     def __init__(self, request: Request, *, aborted: bool = False) -> None:
         self.request = request
         self.aborted = aborted
-        self.is_comm = request.message.msg_type in COMM_MESSAGES
+        self.is_comm = request.message.msg_type in COMM_TYPES
 
 
 class Queue:
@@ -133,9 +133,9 @@ class Queue:
             return self._first if self._first < before else 0
         if self.current is None and not self.ready:
             for waiting in self._waiting:
-                number = waiting.request.number
                 if waiting.request.message.msg_type == CELL and not waiting.aborted:
-                    self.interrupted = number if number < before else self.interrupted
+                    if waiting.request.number < before:
+                        self.interrupted = waiting.request.number
                     break
         return 0
 
