@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 BUSY = dumps({"execution_state": "busy"})
 IDLE = dumps({"execution_state": "idle"})
+FOR_THE_WORKER = frozenset({
+    "execute_request", "complete_request", "inspect_request", "is_complete_request",
+    "history_request", "comm_open", "comm_msg", "comm_close",
+})  # fmt: skip
+"""Requests that need the interpreter, and are answered by it."""
 
 
 def reply_type(msg_type: str) -> str:

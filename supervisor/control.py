@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from . import events, multipart
+from .answers import FOR_THE_WORKER
 from .bounds import End, Interrupt
 from .debugging import Debugging
 from .errors import MalformedMessageError
-from .events import FOR_THE_WORKER, Request
+from .events import Request
 from .kernel_info import kernel_info
 from .lifecycle import Event
 from .lives import Lives

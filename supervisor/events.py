@@ -24,13 +24,6 @@ if TYPE_CHECKING:
     from .wire import Message
 
 
-FOR_THE_WORKER = frozenset({
-    "execute_request", "complete_request", "inspect_request", "is_complete_request",
-    "history_request", "comm_open", "comm_msg", "comm_close",
-})  # fmt: skip
-"""Requests that need the interpreter."""
-
-
 class Request(NamedTuple):
     """A client's request, with the number under which the worker knows it."""
 

@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from ..shared.tuples import NamedTuple
 from . import procfs
-
-if TYPE_CHECKING:
-    import psutil
 
 _AFTER = 20.0
 """How many times its own duration a slow look is good for: it costs at most a twentieth."""
@@ -56,15 +52,11 @@ class Family:
 
     def __init__(self, pid: int, *, alone: bool = False) -> None:
         """Take a process, with its descendants unless it is to be looked at alone."""
-        import psutil  # noqa: PLC0415 - slow to import: only once somebody wants to know
-
-        self._psutil = psutil
         self.pid = pid
         self._alone = alone
         self._members: dict[int, _Member] = {}
         self._children_cost = self._children_at = 0.0
-        with suppress(psutil.Error):
-            self._members[pid] = _Member(psutil.Process(pid))
+        self.add(pid)
 
     def look(self, *, hurry: bool = False, afresh: bool = False) -> Use | None:
         """Read what it uses; None if the first member is gone.
@@ -82,7 +74,7 @@ class Family:
         for pid, member in list(self._members.items()):
             try:
                 uses.append(member.look(hurry=hurry))
-            except (ProcessLookupError, self._psutil.Error):
+            except ProcessLookupError:
                 if pid == self.pid:
                     return None
                 del self._members[pid]
@@ -107,8 +99,8 @@ class Family:
     def add(self, pid: int) -> None:
         """Count a process as a member, without a walk through all processes."""
         if pid not in self._members:
-            with suppress(self._psutil.Error):
-                self._members[pid] = _Member(self._psutil.Process(pid))
+            with suppress(ProcessLookupError):
+                self._members[pid] = _Member(pid)
 
     def lift_limit(self) -> None:
         """Let children have the memory that the family has: the limit is for all of it together.
@@ -117,7 +109,7 @@ class Family:
         """
         for pid, member in self._members.items():
             if pid != self.pid:
-                member.lift_limit(self._psutil)
+                member.lift_limit()
 
     def _find_children(self) -> None:
         now = time.monotonic()
@@ -126,20 +118,21 @@ class Family:
         first = self._members.get(self.pid)
         if first is None or self._alone:
             return
-        with suppress(self._psutil.Error):
-            for child in first.process.children(recursive=True):
-                if child.pid not in self._members:
-                    self._members[child.pid] = _Member(child)
+        with suppress(ProcessLookupError):
+            for child in procfs.descendants(self.pid):
+                if child not in self._members:
+                    self.add(child)
                     first.expect_change()  # a fork shares the pages that were its parent's alone
         self._children_at = time.monotonic()
         self._children_cost = self._children_at - now
 
 
 class _Member:
-    """One process of a family."""
+    """One process of a family. Raises ProcessLookupError, here and later, if it is gone."""
 
-    def __init__(self, process: psutil.Process) -> None:
-        self.process = process
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._began = procfs.life(pid).began
         self._lifted = False
         self._shared = self._shared_charged = 0  # what the others pay for
         self._private = 0
@@ -147,20 +140,19 @@ class _Member:
         self._good_for = 1.0  # seconds
 
     def look(self, *, hurry: bool) -> Use:
-        status = procfs.status(self.process.pid)
-        if status.rss == 0 and self.process.status() == "zombie":
+        status, life = procfs.status(self._pid), procfs.life(self._pid)
+        if life.is_over or life.began != self._began:
             raise ProcessLookupError
         first_is_slow = not self._shares_at and status.rss > _BIG
         if not (hurry and (first_is_slow or self._shares_cost > _SLOW)):
             self._look_at_shares(status)
-        cpu = self.process.cpu_times()
         return Use(
             max(0, status.rss - self._shared),
             status.rss,
             status.rss,
             max(0, status.charged - self._shared_charged),
             status.swap,
-            cpu.user + cpu.system + cpu.children_user + cpu.children_system,
+            life.cpu,
             status.peak,
             status.threads,
             0,
@@ -174,7 +166,7 @@ class _Member:
         if self._shares_at and now < self._shares_at + good_for:
             return
         self._good_for = 1.0
-        shares = procfs.shares(self.process.pid)
+        shares = procfs.shares(self._pid)
         if shares is not None:
             self._shared = status.rss - shares.pss
             self._shared_charged = status.charged - shares.charged
@@ -190,12 +182,7 @@ class _Member:
         """Look at its shares as soon as that is cheap enough."""
         self._good_for = 0.0
 
-    def lift_limit(self, psutil: object) -> None:
-        if self._lifted:
-            return
-        self._lifted = True
-        limit = getattr(psutil, "RLIMIT_DATA", None)
-        if limit is not None:
-            with suppress(OSError, getattr(psutil, "Error", OSError)):
-                _, hard = self.process.rlimit(limit)
-                self.process.rlimit(limit, (hard, hard))
+    def lift_limit(self) -> None:
+        if not self._lifted:
+            self._lifted = True
+            procfs.lift_limit(self._pid)

@@ -19,9 +19,9 @@ from ..shared import records
 from ..shared.ledger import Slot
 from ..shared.records import Kind
 from . import events, multipart
-from .answers import reply_type
+from .answers import FOR_THE_WORKER, reply_type
 from .errors import MalformedMessageError
-from .events import FOR_THE_WORKER, Request
+from .events import Request
 from .kernel_info import kernel_info
 from .lane import NO_PIPE, Lane
 from .queue import Turn

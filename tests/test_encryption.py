@@ -104,14 +104,18 @@ class TestKeysInTheFile:
 
     @pytest.mark.parametrize("name", KEYS)
     @pytest.mark.parametrize(
-        "value", ["", "short", PUBLIC[:-1], SECRET + "0", " " * 40, "\u00e9" * 40, 5, [SECRET], {}]
+        "value",
+        ["", "short", PUBLIC[:-1], SECRET + "0", " " * 40, "\u00e9" * 40, 5, [SECRET], {}],
+        ids=["empty", "short", "39", "41", "spaces", "not-ascii", "number", "list", "object"],
     )
     def test_have_forty_characters_of_z85(self, tmp_path, name, value):
         """A key that is none is named, and not shown."""
         told = refusal(tmp_path, **KEYS | {name: value})
         assert told == f"{name} is no key of CurveZMQ, which has 40 characters of Z85."
 
-    @pytest.mark.parametrize("secret", [OTHERS["curve_secretkey"], "#" * 40])
+    @pytest.mark.parametrize(
+        "secret", [OTHERS["curve_secretkey"], "#" * 40], ids=["anothers", "made-up"]
+    )
     def test_belong_together(self, tmp_path, secret):
         """With another's secret key no client could ever connect; it is told at once."""
         told = refusal(tmp_path, **KEYS | {"curve_secretkey": secret})

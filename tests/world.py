@@ -24,7 +24,8 @@ from bulkhead_kernel.shared import frames, records
 from bulkhead_kernel.shared.records import Kind
 from bulkhead_kernel.supervisor import events
 from bulkhead_kernel.supervisor.actions import Publish, TellControl, TellShell
-from bulkhead_kernel.supervisor.events import FOR_THE_WORKER, Request
+from bulkhead_kernel.supervisor.answers import FOR_THE_WORKER
+from bulkhead_kernel.supervisor.events import Request
 from bulkhead_kernel.supervisor.lifecycle import Do, Event, Lifecycle, State
 from bulkhead_kernel.supervisor.post_mortem import STOPPED, gave_up
 from bulkhead_kernel.supervisor.queue import Queue, Turn
