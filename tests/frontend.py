@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import deque
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -55,7 +56,9 @@ ENTRIES = {
 }
 """How a message looks in a transcript, by its type; others keep their content."""
 
-_used_ports: set[int] = set()
+_PORTS = range(20_000, 32_000)
+_SHARES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_recent_ports: deque[int] = deque(maxlen=500)  # what was chosen may not be bound yet
 
 
 class UnexpectedError(AssertionError):
@@ -108,17 +111,19 @@ def free_ports(count):
     """Choose ports on which nobody listens.
 
     They are below the range from which the system gives ports to connections: a client that tries
-    to connect before the kernel listens could otherwise be connected to itself.
+    to connect before the kernel listens could otherwise be connected to itself. Each of several
+    processes that run tests side by side has its own.
     """
     found: list[int] = []
     random = SystemRandom()
+    ours = _PORTS[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) :: _SHARES]
     while len(found) < count:
-        port = random.randrange(20_000, 32_000)
-        if port in _used_ports:
+        port = random.choice(ours)
+        if port in _recent_ports:
             continue
         with sockets.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            _used_ports.add(port)
+            _recent_ports.append(port)
             found.append(port)
     return found
 

@@ -8,7 +8,9 @@ import re
 import nbclient
 import nbformat
 import pytest
+from bulkhead_kernel.kernelspec.channels import Client
 from frontend import merged
+from jupyter_client.manager import AsyncKernelManager
 from nbformat.v4 import new_code_cell, new_notebook
 
 pytestmark = pytest.mark.usefixtures("kernelspec")
@@ -29,11 +31,20 @@ def shown(output):
 
 
 def execute(*codes, **options):
-    """Execute cells in a new kernel; give the executed cells."""
+    """Execute cells in a new kernel; give the executed cells.
+
+    With a client that hears each reply: without it, a widget's cell waits for its time-out now and
+    then (docs/compatibility.md).
+    """
     spec = {"name": "bulkhead", "display_name": "Bulkhead", "language": "python"}
     cells = [new_code_cell(code) for code in codes]
     book = new_notebook(cells=cells, metadata={"kernelspec": spec})
-    asyncio.run(nbclient.NotebookClient(book, timeout=60, **options).async_execute())
+    kernel = AsyncKernelManager(
+        kernel_name="bulkhead", client_class=f"{Client.__module__}.{Client.__name__}"
+    )
+    client = nbclient.NotebookClient(book, kernel, timeout=60, **options)
+    client.owns_km = True  # it is to start and to end it
+    asyncio.run(client.async_execute())
     nbformat.validate(book)
     return book.cells
 

@@ -241,7 +241,9 @@ class Loop:
         content: dict[str, Any] = {"status": "error", **describe(error)}
         if request.msg_type != "execute_request":
             lines = traceback.format_exception_only(error)
-            self._log("warning", f"{request.msg_type} failed: {''.join(lines).strip()}")
+            # An interrupt was asked for: whoever shuts a kernel down interrupts it first.
+            level = "info" if isinstance(error, KeyboardInterrupt) else "warning"
+            self._log(level, f"{request.msg_type} failed: {''.join(lines).strip()}")
             return content
         told = here.last_error if isinstance(error, RAISED) else None
         if told is None:
