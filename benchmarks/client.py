@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from .failures import FailedError
-from .messages import Packer, unpack
+from .messages import Incoming, Packer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .messages import Incoming
-
 DEADLINE = 30.0  # seconds for a request that nothing else is said of
 _IDLE = 5.0  # seconds of silence after a reply, until idle counts as lost
+_AT_ONCE = 1000  # messages between two looks at the other sockets
 _NUDGE = 0.05  # seconds until a kernel that gives no welcome is asked for a sign again
 
 
@@ -90,7 +89,7 @@ class Client:
         while True:
             ready = dict(poller.poll(_left(deadline)))
             if socket in ready:
-                message = unpack(socket.recv_multipart())
+                message = Incoming(socket.recv_multipart())
                 if message.parent_id == msg_id:
                     return message
             elif ready:
@@ -135,19 +134,28 @@ class Client:
             silence = deadline if replies else min(deadline, time.monotonic() + _IDLE)
             ready = dict(poller.poll(_left(silence)))
             if self.iopub in ready:
-                message = unpack(self.iopub.recv_multipart())
-                if message.msg_type != "status":
-                    heard(message)
-                elif message.raw.find(b'"idle"') > 0:
-                    idles.discard(message.parent_id)
+                self._hear(idles, heard)
             if self.shell in ready:
-                last = unpack(self.shell.recv_multipart())
+                last = Incoming(self.shell.recv_multipart())
                 replies.discard(last.parent_id)
             if ready and not (self.iopub in ready or self.shell in ready):
                 raise FailedError("the kernel ended")
             if not ready or time.monotonic() > deadline:
                 raise FailedError(f"hung > {seconds:g} s" if replies or ready else "lost idle")
         return last
+
+    def _hear(self, idles: set[str], heard: Callable[[Incoming], None]) -> None:
+        """Take what is there. A client that looks before each message would be what is measured."""
+        assert self.iopub is not None, "listen first"
+        for _ in range(_AT_ONCE):
+            try:
+                message = Incoming(self.iopub.recv_multipart(zmq.NOBLOCK))
+            except zmq.Again:
+                return
+            if not message.is_status:
+                heard(message)
+            elif b'"idle"' in message.raw:
+                idles.discard(message.parent_id)
 
     def execute(
         self,

@@ -9,13 +9,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import zmq
-from messages import Packer, unpack
-
-if TYPE_CHECKING:
-    from messages import Incoming
+from messages import Incoming, Packer
 
 INFO = {
     "status": "ok",
@@ -56,7 +53,7 @@ class Floor:
                 if socket is self._iopub:
                     self._welcome(socket.recv())
                 else:
-                    self._answer(socket, unpack(socket.recv_multipart()))
+                    self._answer(socket, Incoming(socket.recv_multipart()))
 
     def _welcome(self, subscription: bytes) -> None:
         if subscription.startswith(b"\x01"):

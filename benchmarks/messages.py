@@ -7,26 +7,49 @@ from __future__ import annotations
 
 import hmac
 import json
+from functools import cached_property
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DELIMITER = b"<IDS|MSG>"
 _DATE = "2026-01-01T00:00:00+00:00"
+_STATUS = 100  # bytes in which a status has said what it is
 
 
-class Incoming(NamedTuple):
-    """A message that was received; its content is decoded by who wants it."""
+class Incoming:
+    """A message that was received. What nobody asks for is not decoded: that takes time, too."""
 
-    identities: Sequence[bytes]
-    header: bytes
-    msg_type: str
-    msg_id: str
-    parent_id: str
-    raw: bytes
-    buffers: Sequence[bytes]
+    def __init__(self, frames: Sequence[bytes]) -> None:
+        at = frames.index(DELIMITER)
+        self.identities = frames[:at]
+        self.header = frames[at + 2]
+        self._parent = frames[at + 3]
+        self.raw = frames[at + 5]
+        self.buffers = frames[at + 6 :]
+
+    @cached_property
+    def _fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = json.loads(self.header)
+        return fields
+
+    @property
+    def msg_type(self) -> str:
+        """The type."""
+        return str(self._fields["msg_type"])
+
+    @property
+    def msg_id(self) -> str:
+        """The id."""
+        return str(self._fields["msg_id"])
+
+    @property
+    def parent_id(self) -> str:
+        """The id of what it answers, or ''."""
+        parent = json.loads(self._parent) or {}  # some send null
+        return str(parent.get("msg_id", ""))
 
     @property
     def content(self) -> dict[str, Any]:
@@ -34,21 +57,10 @@ class Incoming(NamedTuple):
         content: dict[str, Any] = json.loads(self.raw)
         return content
 
-
-def unpack(frames: Sequence[bytes]) -> Incoming:
-    """Read a message."""
-    at = frames.index(DELIMITER)
-    header = json.loads(frames[at + 2])
-    parent = json.loads(frames[at + 3]) or {}  # some send null
-    return Incoming(
-        frames[:at],
-        frames[at + 2],
-        header["msg_type"],
-        header["msg_id"],
-        parent.get("msg_id", ""),
-        frames[at + 5],
-        frames[at + 6 :],
-    )
+    @property
+    def is_status(self) -> bool:
+        """Tell whether it says busy or idle. Inside of a string, the quotes would be escaped."""
+        return b'"execution_state"' in self.raw[:_STATUS] and self.msg_type == "status"
 
 
 class Packer:

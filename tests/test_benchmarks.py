@@ -11,7 +11,7 @@ import pytest
 from benchmarks import plot, report, stats, table, units
 from benchmarks.arguments import parse
 from benchmarks.kernels import UnknownKernelError, named
-from benchmarks.messages import Packer, unpack
+from benchmarks.messages import Incoming, Packer
 from benchmarks.results import Cell, Results
 from benchmarks.rows import GROUPS, MEASURES, ROWS, Measure, Row
 from benchmarks.rows.throughput import Output, compare
@@ -303,9 +303,22 @@ class TestReal:
     def test_a_message_is_read_as_it_was_packed(self):
         """Buffers stand behind the content, and identities in front."""
         msg_id, frames = Packer(b"key", "s").pack("kind", {"n": 1}, b'{"msg_id":"p"}', [b"buffer"])
-        found = unpack([b"who", *frames])
+        found = Incoming([b"who", *frames])
         assert (found.msg_id, found.msg_type, found.parent_id) == (msg_id, "kind", "p")
         assert (found.identities, found.content, found.buffers) == ([b"who"], {"n": 1}, [b"buffer"])
+
+    @pytest.mark.parametrize(
+        ("msg_type", "content", "is_status"),
+        [
+            ("status", {"execution_state": "idle"}, True),
+            ("stream", {"name": "stdout", "text": '"execution_state"'}, False),
+            ("display_data", {"execution_state": "idle"}, False),
+        ],
+    )
+    def test_only_a_status_is_taken_for_one(self, msg_type, content, is_status):
+        """Whatever a cell prints or shows: it is not looked at closely."""
+        _, frames = Packer(b"key", "s").pack(msg_type, content)
+        assert Incoming(frames).is_status is is_status
 
     def test_the_floor_is_measured(self, tmp_path):
         """The client, the floor and the runner work together, and nothing is left running."""

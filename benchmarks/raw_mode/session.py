@@ -20,14 +20,13 @@ import zmq
 
 from benchmarks.client import Client, cell
 from benchmarks.failures import FailedError
-from benchmarks.messages import unpack
+from benchmarks.messages import Incoming
 from benchmarks.process import Process, connect
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.kernels import Kernel
-    from benchmarks.messages import Incoming
 
 _AGAIN = 0.5  # seconds until a kernel that does not answer is asked again
 
@@ -188,7 +187,7 @@ class Session:
         for channel in ("iopub", "shell", "control"):
             socket = getattr(client, channel)
             while socket in ready and socket.poll(0):
-                found.append((channel, unpack(socket.recv_multipart())))
+                found.append((channel, Incoming(socket.recv_multipart())))
         if not found and process.pidfd in ready:
             raise StuckError("the kernel ended")
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..client import cell
@@ -23,14 +24,19 @@ class Output:
     def __init__(self) -> None:
         self.first = 0.0
         """When the first text came."""
-        self.streams: list[tuple[str, str]] = []
+        self._messages: list[Incoming] = []
 
     def __call__(self, message: Incoming) -> None:
-        """Hear a message."""
-        if message.msg_type == "stream":
-            self.first = self.first or time.perf_counter()
-            content = message.content
-            self.streams.append((content["name"], content["text"]))
+        """Hear a message. What it says is read later: the kernel's time is measured, not ours."""
+        if not self.first and message.msg_type == "stream":
+            self.first = time.perf_counter()
+        self._messages.append(message)
+
+    @cached_property
+    def streams(self) -> list[tuple[str, str]]:
+        """The texts, each with its stream, once all have come."""
+        contents = (each.content for each in self._messages if each.msg_type == "stream")
+        return [(content["name"], content["text"]) for content in contents]
 
     def lines(self) -> list[tuple[str, str]]:
         """Give the lines, each with its stream, in the order of their ends."""
@@ -107,16 +113,12 @@ def _displays(trial: Trial) -> dict[str, float]:
     live = trial.start()
     live.client.execute("from IPython.display import display")
     number = trial.some(5_000, 500)
-    came = []
-
-    def heard(message: Incoming) -> None:
-        if message.msg_type == "display_data":
-            came.append(message)
-
+    came: list[Incoming] = []
     began = time.perf_counter()
-    live.client.execute(f"for i in range({number}):\n    display(i)", heard, seconds=_PATIENCE)
+    code = f"for i in range({number}):\n    display(i)"
+    live.client.execute(code, came.append, seconds=_PATIENCE)
     over = time.perf_counter() - began
-    if len(came) != number:
+    if sum(message.msg_type == "display_data" for message in came) != number:
         trial.remarks.append("displays lost")
     return {"displays": number / over}
 
