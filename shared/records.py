@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 from .frames import BIG
 from .frames import encode as encode_frame
@@ -188,24 +188,30 @@ def decode(payload: Buffer) -> Record:
     if kind is None or count not in PARTS[kind]:
         raise RecordError(f"no record is of kind {code} with {count} parts")
     start = _HEAD.size + 8 * count
-    least = PARTS[kind].start
     lengths: Sequence[int] = sizes
-    if max(sizes, default=0) >= BIG:
+    is_small = max(sizes, default=0) < BIG
+    if not is_small:
         lengths = [_SERIAL.size if size & _HANDED else size for size in sizes]
     if start + sum(lengths) != len(payload):
         raise RecordError(f"the parts of a {kind.name} record do not fill it")
-    parts: list[bytes] = []
-    for at, length in enumerate(lengths):
-        part: object = payload[start : start + length]
-        size = sizes[at]
-        if size < BIG or (at < least and not size & _HANDED):
-            part = bytes(cast("bytes", part))
-        elif size & _HANDED:
-            if at < least:
-                raise RecordError(f"only buffers are handed over, not part {at} of {kind.name}")
-            (serial,) = _SERIAL.unpack(cast("bytes", part))
-            part = Handed(serial, size & ~_HANDED)
-        # A view is as good as bytes to whoever passes a buffer on.
-        parts.append(cast("bytes", part))
+    pieces = []
+    for length in lengths:
+        pieces.append(payload[start : start + length])
         start += length
+    parts = list(map(bytes, pieces)) if is_small else _parts(kind, sizes, pieces)
     return Record(kind, number, (out, err), parts)
+
+
+def _parts(kind: Kind, sizes: Sequence[int], pieces: Sequence[Buffer]) -> list[bytes]:
+    """Read parts of which some are big, or handed over. Raises RecordError."""
+    parts: list[Any] = []  # a view is as good as bytes to whoever passes a buffer on
+    for at, (size, piece) in enumerate(zip(sizes, pieces, strict=True)):
+        if not size & _HANDED:
+            is_view = size >= BIG and at >= PARTS[kind].start
+            parts.append(piece if is_view else bytes(piece))
+        elif at < PARTS[kind].start:
+            raise RecordError(f"only buffers are handed over, not part {at} of {kind.name}")
+        else:
+            (serial,) = _SERIAL.unpack(piece)
+            parts.append(Handed(serial, size & ~_HANDED))
+    return parts

@@ -7,7 +7,7 @@ own making. Measured on one machine: 1.3 microseconds a message instead of 11.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import zmq
 from zmq.backend import Socket as _Socket
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 _send: Callable[..., object] = _Socket.send
 _receive: Callable[..., zmq.Frame] = _Socket.recv
+_get: Callable[..., Any] = _Socket.get
 # An option that is a member of an enumeration is looked up in it, each time.
 _SNDMORE, _NOBLOCK = int(zmq.SNDMORE), int(zmq.NOBLOCK)
+_EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 _BIG = 1 << 16  # bytes of a frame that is handed over instead of copied
 _BEFORE_BUFFERS = 7  # an identity, the delimiter, the signature and four dicts
 
@@ -33,10 +35,10 @@ def send(socket: zmq.Socket[bytes], frames: Sequence[bytes]) -> None:
 
 def receive(socket: zmq.Socket[bytes]) -> list[bytes] | None:
     """Give the frames of the next message; None if there is none now."""
-    try:
-        frame = _receive(socket, _NOBLOCK, False)
-    except zmq.Again:
+    # To ask is cheaper than an exception, which costs as much as a whole message.
+    if not _get(socket, _EVENTS) & _POLLIN:
         return None
+    frame = _receive(socket, _NOBLOCK, False)
     frames = [frame.bytes]
     while frame.more:
         frame = _receive(socket, 0, False)

@@ -133,13 +133,12 @@ class Current:
 
     def take_forgotten(self) -> list[int]:
         """Give the numbers of requests that nothing here can name any more, once each."""
-        references = []
-        with suppress(IndexError):
-            while True:
-                references.append(self._forgotten.pop())
-        numbers = [reference.number for reference in references]  # type: ignore[attr-defined]
-        for number in numbers:
-            self._references.pop(number, None)
+        numbers = []
+        with suppress(IndexError):  # another thread was quicker
+            while self._forgotten:
+                number: int = self._forgotten.pop().number  # type: ignore[attr-defined]
+                self._references.pop(number, None)
+                numbers.append(number)
         return numbers
 
     def enter(self, request: Request) -> Token[Request]:

@@ -90,7 +90,7 @@ class Loop:
         self._hold = hold
         self._ledger = ledger
         self._meter = meter
-        self._is_main = False
+        self._is_main = self._waits = False
         # Context variables that a cell sets are there in the next one, as in a module.
         self._context = copy_context()
         self._asides = Asides(
@@ -121,19 +121,17 @@ class Loop:
                 continue  # or an input_reply that came too late
             if self._idle():
                 continue
-            stop = self._stop_when_due()
+            self._stop_when_due()
             loop.add_reader(receiver.fileno(), loop.stop)
-            self._running.waiting = True
+            self._waits = self._running.waiting = True
             try:
                 loop.run_forever()
             except BaseException:  # noqa: BLE001 - a background task's SystemExit ends the task only
                 traceback.print_exc()
             finally:
                 self._end_if_forked()
-                self._running.waiting = False
+                self._waits = self._running.waiting = False
                 loop.remove_reader(receiver.fileno())
-                if stop is not None:
-                    stop.cancel()
         return None
 
     def _serve(self, request: Request) -> None:
@@ -196,9 +194,8 @@ class Loop:
         """Do what is due now that nothing is asked for; tell if there was something."""
         return False
 
-    def _stop_when_due(self) -> asyncio.TimerHandle | None:
-        """Let the loop stop when something is due, if anything will be."""
-        return None
+    def _stop_when_due(self) -> None:
+        """Let the loop, which is about to wait, stop when something is due, if anything will be."""
 
     def _rest(self, request: Request) -> None:
         """See to what waits until a request is over."""
@@ -283,7 +280,11 @@ class MainLoop(Loop):
         self._is_main = True
         self._settle = settle
         self._snapshots = parts.shell.snapshots
+        # Timers are left to ring, and set again if it was too early: a new one for each request
+        # would take longer than all that a cell is measured for.
+        self._alarm: asyncio.TimerHandle | None = None
         self._save: asyncio.TimerHandle | None = None
+        self._quiet_since = 0.0
 
     def run(self) -> None:
         """Say hello, then serve requests."""
@@ -317,18 +318,38 @@ class MainLoop(Loop):
             self._snapshots.take()
         return due
 
-    def _stop_when_due(self) -> asyncio.TimerHandle | None:
+    def _stop_when_due(self) -> None:
         wait = self._snapshots.wait(time.monotonic())
-        return None if wait is None else self._loop.call_later(wait, self._loop.stop)
+        if wait is None:
+            return
+        due = self._loop.time() + wait
+        if self._alarm is not None and self._alarm.when() > due:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._alarm is None:
+            self._alarm = self._loop.call_at(due, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._waits:
+            self._loop.stop()
 
     def _rest(self, request: Request) -> None:
         self._snapshots.over(request, time.monotonic())
         self._save_soon()
 
     def _save_soon(self) -> None:
-        if self._save is not None:
-            self._save.cancel()
-        self._save = self._loop.call_later(_SAVE_AFTER, self._shell.history_manager.save)
+        self._quiet_since = self._loop.time()
+        if self._save is None:
+            self._save = self._loop.call_later(_SAVE_AFTER, self._save_if_quiet)
+
+    def _save_if_quiet(self) -> None:
+        due = self._quiet_since + _SAVE_AFTER
+        if self._loop.time() < due:
+            self._save = self._loop.call_at(due, self._save_if_quiet)
+        else:
+            self._save = None
+            self._shell.history_manager.save()
 
 
 # As in ``handlers``: they make coroutines, and await them.

@@ -66,25 +66,26 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
 
     input_transformer_manager = Instance(Transformer, ())
     kernel = AnyTrait()
-    publisher: Publisher = AnyTrait()
-    mains: Running = AnyTrait()
+    # No traits: nobody observes these, and to look one up takes two calls.
+    publisher: Publisher
+    mains: Running
     """What interrupts the main shell's cells."""
-    counter: Counter = AnyTrait()
-    allocation: Allocation = AnyTrait()
-    meter: Meter | None = AnyTrait(None)
-    samples: Reader = AnyTrait()
-    limits: Limits = AnyTrait(NO_LIMITS)
-    snapshots: Snapshots = AnyTrait()
-    subshells: Subshells = AnyTrait()
-    # No traits: nobody observes these.
+    counter: Counter
+    allocation: Allocation
+    meter: Meter | None = None
+    samples: Reader
+    limits: Limits = NO_LIMITS
+    snapshots: Snapshots
+    subshells: Subshells
     keepkernel_on_exit: bool | None = None
 
     trace: Callable[[bool], None] = staticmethod(_nobody_traces)
     """Have the debugger look on (True) or away; replaced once there is one."""
 
-    @default("counter")  # type: ignore[untyped-decorator]
-    def _default_counter(self) -> Counter:
-        return Counter()
+    def __init__(self, *, publisher: Publisher, mains: Running, **options: Any) -> None:
+        """Take what IPython's parts need when they are made; its options are for IPython."""
+        self.publisher, self.mains, self.counter = publisher, mains, Counter()
+        super().__init__(**options)
 
     @default("exiter")  # type: ignore[untyped-decorator]
     def _default_exiter(self) -> ZMQExitAutocall:
