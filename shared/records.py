@@ -39,6 +39,8 @@ class Kind(IntEnum):
     with its open ``comms``."""
     BEGIN = 2
     """A request has begun. Parts: execution_count in decimal, forgotten numbers (8 bytes each)."""
+    BEGIN_CELL = 16
+    """A cell has begun, and its code is to be shown. Parts: as BEGIN, content of execute_input."""
     STDOUT = 3
     """Text written to sys.stdout. Parts: UTF-8, lone surrogates passed."""
     STDERR = 4
@@ -81,6 +83,7 @@ class Kind(IntEnum):
 PARTS: dict[Kind, range] = {
     Kind.HELLO: range(2),
     Kind.BEGIN: range(2, 3),
+    Kind.BEGIN_CELL: range(3, 4),
     Kind.STDOUT: range(1, 2),
     Kind.STDERR: range(1, 2),
     Kind.PUBLISH: range(3, 1 << 32),

@@ -3,9 +3,9 @@
 A record on the pipe costs a system call and wakes its reader; a loop that prints makes a hundred
 thousand a second. What is copied here costs neither, and outlives the worker as a pipe's bytes do.
 An entry carries what a record of text would: which stream, for which request, and its marks. Or it
-is one record with a message (a display, of a comm) that is not long. Or it is whole frames of
-records of which nobody needs to hear at once: that a request has begun, and its code. They wake
-nobody; the supervisor looks for them when a request takes longer than most.
+is one record that is not long: a message (a display, of a comm), or a request's beginning. Nobody
+needs to hear of the latter at once. It wakes nobody; the supervisor looks for it when a request
+takes longer than most.
 
 Order holds because the pipe still says where the text belongs. Before any other record the worker
 writes a SPOOLED record with the number of bytes that it has spooled until then, and the supervisor
@@ -21,10 +21,9 @@ import struct
 from typing import TYPE_CHECKING
 
 from . import blocks
-from .frames import Decoder, FrameError
 from .handover import Handed
 from .ledger import Slot
-from .records import PARTS, Kind, Record, RecordError, decode
+from .records import Kind, Record, RecordError, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,12 +37,13 @@ LONGEST = SIZE // 8
 _HEAD = struct.Struct("<BQQQI")  # kind, number, marks, bytes that follow
 _MORE_HEAD = struct.Struct("<BI")
 # In place of the kind:
-_WHOLE = 0  # what follows is frames of records, and the head says nothing else
 _MORE = 0xFF  # text, with all else as it is with the text before it: most text is
 _NEWLINE = ord("\n")  # ends the line that the text before it has begun; no more of a head, no text
-_QUIET = (Kind.BEGIN, Kind.PUBLISH)
 MESSAGES = frozenset({Kind.PUBLISH, Kind.COMM})
-"""Kinds of records that may go this way one by one, if nothing of theirs is handed over."""
+"""Kinds of records that may go this way, if nothing of theirs is handed over."""
+_QUIET = frozenset({Kind.BEGIN, Kind.BEGIN_CELL})
+"""... and those that may, of which nobody needs to hear at once."""
+_RECORDS = MESSAGES | _QUIET
 # Looked up once: a print is a matter of a microsecond.
 _pack, _pack_more = _HEAD.pack, _MORE_HEAD.pack
 _SPOOLED, _TAKEN = int(Slot.SPOOLED), int(Slot.TAKEN)
@@ -91,14 +91,12 @@ class Writer:
         return True
 
     def append_record(self, kind: Kind, record: bytes) -> bool:
-        """Append one record (``records.whole``) of a kind in MESSAGES, or (False) do nothing."""
+        """Append one record (``records.whole``): a message, or a beginning.
+
+        Gives False, and does nothing, if there is no room for it.
+        """
         self._said = None
         return self._append(_pack(kind, 0, 0, 0, len(record)) + record)
-
-    def append_records(self, frames: bytes) -> bool:
-        """Append the frames of records, all or (False) none of them."""
-        self._said = None
-        return self._append(_pack(_WHOLE, 0, 0, 0, len(frames)) + frames)
 
     def _append(self, entry: bytes) -> bool:
         slots = self._slots
@@ -187,10 +185,8 @@ class Reader:
             if at > size:
                 raise RecordError("a spooled entry is cut short")
             if self._said is None:
-                self.is_news = code != _WHOLE
-                yield from (
-                    _whole(data[start:at]) if code == _WHOLE else [_message(code, data[start:at])]
-                )
+                self.is_news = code not in _QUIET
+                yield _record(code, data[start:at])
                 continue
             if at < size and data[at] == _NEWLINE:
                 at += 1  # one step for each line of a loop that prints
@@ -204,8 +200,8 @@ class Reader:
             texts.clear()
 
 
-def _message(code: int, data: bytes) -> Record:
-    record = decode(data) if code in MESSAGES else None
+def _record(code: int, data: bytes) -> Record:
+    record = decode(data) if code in _RECORDS else None
     if (
         record is None
         or record.kind != code
@@ -213,19 +209,6 @@ def _message(code: int, data: bytes) -> Record:
     ):
         raise RecordError(f"a spooled entry is of kind {code}, with {len(data)} bytes")
     return record
-
-
-def _whole(data: bytes) -> Iterator[Record]:
-    decoder = Decoder()
-    try:
-        for record in map(decode, decoder.feed(data)):
-            if record.kind not in _QUIET or len(record.parts) != PARTS[record.kind].start:
-                raise RecordError(f"a {record.kind.name} record was spooled")
-            yield record
-    except FrameError as error:
-        raise RecordError(str(error)) from error
-    if decoder.pending:
-        raise RecordError("a spooled record is cut short")
 
 
 _TEXT = {int(kind): kind for kind in (Kind.STDOUT, Kind.STDERR)}

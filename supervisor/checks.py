@@ -33,7 +33,7 @@ def check(record: Record) -> None:
             raise RecordError("where text belongs is seen to before a record is taken")
         case Kind.HELLO if parts:
             open_comms(record)
-        case Kind.BEGIN:
+        case Kind.BEGIN | Kind.BEGIN_CELL:
             number_in(parts[0])
             if len(parts[1]) % 8:
                 raise RecordError("forgotten numbers are eight bytes each")

@@ -246,7 +246,7 @@ class Transcript:
         match record.kind:
             case Kind.HELLO if self._greeted:
                 raise RecordError("a worker says hello once")
-            case Kind.BEGIN if one is None or one.begun:
+            case Kind.BEGIN | Kind.BEGIN_CELL if one is None or one.begun:
                 raise RecordError(f"request {record.number} begins, but was not sent")
             case Kind.INPUT | Kind.DONE as kind if one is None or not one.begun:
                 raise RecordError(f"{kind.name} of request {record.number}, which does not run")
@@ -274,6 +274,10 @@ class Transcript:
         if request.channel == "internal":
             return []
         return [Publish("status", request.message.header, BUSY)]
+
+    def _begin_cell(self, record: Record) -> list[Action]:
+        begun = self._begin(record)
+        return [*begun, Publish("execute_input", self._parent(record.number), record.parts[2])]
 
     def _publish(self, record: Record) -> list[Action]:
         name, content, metadata, *buffers = record.parts
@@ -370,6 +374,7 @@ class Transcript:
 _HANDLERS = {
     Kind.HELLO: Transcript._hello,  # noqa: SLF001 - the class's own table
     Kind.BEGIN: Transcript._begin,  # noqa: SLF001
+    Kind.BEGIN_CELL: Transcript._begin_cell,  # noqa: SLF001
     Kind.PUBLISH: Transcript._publish,  # noqa: SLF001
     Kind.COMM: Transcript._comm,  # noqa: SLF001
     Kind.COMM_ACCEPTED: Transcript._comm_accepted,  # noqa: SLF001

@@ -191,20 +191,26 @@ def test_text_up_to_a_mark_is_taken_up_to_there():
     assert list(both.reader.take(ends[1])) == []  # a mark that was passed already
 
 
-def test_whole_records_stand_where_they_were_put():
+def test_a_beginning_stands_where_it_was_put():
     """G1, G2: the beginning of a request among the text of the one before it and its own."""
     both = Both(spool.SIZE - 50)
     both.writer.append(Kind.STDOUT, 1, (3, 0), b"late")
-    begin = encode(Kind.BEGIN, 2, [b"7", b""], (4, 5))
-    code = encode(Kind.PUBLISH, 2, [b"execute_input", b"{}", b"{}"], (4, 5))
-    assert both.writer.append_records(b"".join([*begin, *code]))
+    begin = whole(Kind.BEGIN_CELL, 2, [b"7", b"", b"{}"], (4, 5))
+    assert both.writer.append_record(Kind.BEGIN_CELL, begin)
     both.writer.append(Kind.STDOUT, 2, (4, 5), b"text")
     assert [tuple(each) for each in both.take()] == [
         (Kind.STDOUT, 1, (3, 0), [b"late"]),
-        (Kind.BEGIN, 2, (4, 5), [b"7", b""]),
-        (Kind.PUBLISH, 2, (4, 5), [b"execute_input", b"{}", b"{}"]),
+        (Kind.BEGIN_CELL, 2, (4, 5), [b"7", b"", b"{}"]),
         (Kind.STDOUT, 2, (4, 5), [b"text"]),
     ]
+
+
+def test_a_beginning_alone_is_no_news():
+    """It wakes nobody, and nobody waits for more after it."""
+    both = Both()
+    both.writer.append_record(Kind.BEGIN, whole(Kind.BEGIN, 2, [b"7", b""]))
+    assert len(both.take()) == 1
+    assert not both.reader.is_news
 
 
 @pytest.mark.parametrize(
@@ -212,25 +218,23 @@ def test_whole_records_stand_where_they_were_put():
     [
         (Kind.SPOOLED, []),
         (Kind.DONE, [b"1", b"0", b"", b"{}", b"{}"]),
-        (Kind.PUBLISH, [b"display_data", b"{}", b"{}", b"a buffer"]),
+        (Kind.REQUEST, [b"{}", b"{}", b"{}", b"{}"]),
     ],
 )
 def test_no_other_record_is_taken_from_it(kind, parts):
-    """G26: only what a worker of ours puts there, which is never handed over."""
+    """G26: only what a worker of ours puts there."""
     both = Both()
-    both.writer.append_records(b"".join(encode(kind, 1, parts, (0, 0))))
+    both.writer.append_record(kind, whole(kind, 1, parts))
     with pytest.raises(RecordError):
         both.take()
     assert not both.reader.is_sane
 
 
-@pytest.mark.parametrize(
-    "frames", [b"noise that is no frame", b"".join(encode(Kind.BEGIN, 1))[:-1]]
-)
-def test_a_record_that_is_none_is_an_error(frames):
+@pytest.mark.parametrize("data", [b"noise that is no record", whole(Kind.BEGIN, 1, [b"1"])])
+def test_a_record_that_is_none_is_an_error(data):
     """G26: torn or foreign, it is not waited for."""
     both = Both()
-    both.writer.append_records(frames)
+    both.writer.append_record(Kind.BEGIN, data)
     with pytest.raises(RecordError):
         both.take()
     assert not both.reader.is_sane
@@ -247,7 +251,7 @@ def test_foreign_bytes_are_text_or_an_error(data):
     except RecordError:
         assert not both.reader.is_sane
     else:
-        known = (Kind.STDOUT, Kind.STDERR, Kind.BEGIN, *spool.MESSAGES)
+        known = (Kind.STDOUT, Kind.STDERR, *spool._RECORDS)
         assert all(each.kind in known for each in taken)
 
 

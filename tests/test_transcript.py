@@ -90,6 +90,16 @@ class TestARequest:
             "display_data", asked.message.header, content, metadata, buffers
         )
 
+    def test_shows_its_code_as_it_begins(self, teller):
+        """G2, G6: one record says both, behind the bytes that were written before it."""
+        teller.sent(1)
+        teller.transcript.captured(1, b"early")
+        assert teller.record(Kind.BEGIN_CELL, 1, "1", b"", '{"code":"1"}', marks=(5, 0)) == [
+            "stdout - 'early'",
+            "busy 1",
+            'execute_input 1 {"code":"1"}',
+        ]
+
     def test_waits_for_its_turn(self, teller):
         """G10: two requests at the worker at once would be a fault of Shell's."""
         teller.sent(1)
@@ -675,6 +685,8 @@ class TestGenerations:
 NONSENSE = {
     "a request begins that was not sent": record(Kind.BEGIN, 7, "1", b""),
     "a request begins twice": record(Kind.BEGIN, 1, "2", b""),
+    "a cell begins that was not sent": record(Kind.BEGIN_CELL, 7, "1", b"", "{}"),
+    "a cell begins twice": record(Kind.BEGIN_CELL, 1, "2", b"", "{}"),
     "another request is done": record(Kind.DONE, 2, "1", "0", "execute_reply", "{}", "{}"),
     "a reply of another kind": record(Kind.DONE, 1, "1", "0", "complete_reply", "{}", "{}"),
     "no reply where one is due": record(Kind.DONE, 1, "1", "0", "", "{}", "{}"),
@@ -728,8 +740,9 @@ class TestARecordThatCannotBe:
         """G9, G26: a BEGIN that cannot be read begins nothing."""
         teller.record(Kind.HELLO)
         teller.sent(1)
-        with pytest.raises(RecordError):
-            teller.record(Kind.BEGIN, 1, *parts)
+        for kind, code in (Kind.BEGIN, ()), (Kind.BEGIN_CELL, ("{}",)):
+            with pytest.raises(RecordError):
+                teller.record(kind, 1, *parts, *code)
         assert "unbegun 1" in teller.died()
 
     @pytest.mark.parametrize("kind", [Kind.DONE, Kind.INPUT])

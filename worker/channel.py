@@ -264,46 +264,65 @@ class Sender:
             self._writing = False
 
     def hold(self, kind: Kind, number: int, *parts: bytes) -> None:
-        """Keep one record back: it goes out with the next one, which is to come soon."""
+        """Keep back that a request begins: more is to be said of it soon, and goes along."""
         self._held = _Item(kind, number, parts)
 
-    def send_quietly(self, kind: Kind, number: int, *parts: bytes) -> None:
-        """Send one record, and with it the one that was kept back, without waking the supervisor.
-
-        It looks by itself until it has seen a request begin, and not after that: they go as one.
-        """
-        __tracebackhide__ = True
-        if self._is_ours():
-            self._send_quietly([_Item(kind, number, parts)])
-        self._interrupts.deliver()
-
     def release(self) -> None:
-        """Send what was kept back: nothing may come for a while."""
+        """Send what was kept back, without waking the supervisor: nothing may come for a while.
+
+        It looks by itself until it has seen a request begin.
+        """
         if self._is_ours():
-            self._send_quietly([])
+            self._release()
 
     @protected
-    def _send_quietly(self, items: list[_Item]) -> None:
+    def _release(self) -> None:
         with self._lock:
-            # Else whoever looks has seen the request begin: it is a subshell's.
-            quiet = self._held is not None and not (self._writing or self._frame)
-            if self._held is not None:
-                items, self._held = [self._held, *items], None
-            if quiet:
-                self._writing = True
-                try:
-                    self.flush()
-                    marks = self._ledger.written(self._waiting)
-                    frames = b"".join(p for each in items for p in records.encode(*each, marks))
-                    self._last = None
-                    quiet = len(frames) <= LONGEST and self._spool.append_records(frames)
-                finally:
-                    self._writing = False
-            if not quiet:
-                for item in items:
-                    self._send(*item)
-            elif self._waiting_items:  # said by a signal handler, on top of this
-                self._resume()
+            held = self._held
+            if held is not None and not self._spool_beginning(held, *held):
+                self._held = None
+                self._send(*held)
+
+    def show_code(self, number: int, content: bytes) -> None:
+        """Send the execute_input of a cell, with its beginning if that was kept back."""
+        __tracebackhide__ = True
+        if self._is_ours():
+            self._show_code(number, content)
+        self._interrupts.deliver()
+
+    @protected
+    def _show_code(self, number: int, content: bytes) -> None:
+        with self._lock:
+            held = self._held
+            if held is not None and held.number == number:
+                parts = *held.parts, content
+                if self._spool_beginning(held, Kind.BEGIN_CELL, number, parts):
+                    return
+            # Something was said meanwhile, or it is a subshell's, which keeps nothing back.
+            self._send(Kind.PUBLISH, number, (b"execute_input", content, b"{}"))
+
+    def _spool_beginning(
+        self, held: _Item, kind: Kind, number: int, parts: Sequence[Buffer]
+    ) -> bool:
+        """Put a record into the spool in place of what was held back, or (False) do nothing."""
+        if self._writing or self._frame:
+            return False
+        self._writing = True
+        try:
+            self.flush()
+            record = records.whole(kind, number, parts, self._ledger.written(self._waiting))
+            self._last = None
+            if len(record) > LONGEST or self._held is not held:
+                return False  # a signal handler has said something, and with it that
+            self._held = None
+            if not self._spool.append_record(kind, record):
+                self._held = held
+                return False
+        finally:
+            self._writing = False
+        if self._waiting_items:  # said by a signal handler, on top of this
+            self._resume()
+        return True
 
     def close(self) -> None:
         """Let go of the pipes (in a forked child; its own children find nothing to close)."""

@@ -67,7 +67,7 @@ class Publisher:
         """Publish the code of the cell that begins."""
         content = jsons.dumps({"code": code, "execution_count": execution_count})
         number = self._current.get().number
-        self._sender.send_quietly(Kind.PUBLISH, number, b"execute_input", content, b"{}")
+        self._sender.show_code(number, content)
 
     def comm(
         self,
