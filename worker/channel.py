@@ -13,15 +13,12 @@ the lock of every open file, and hangs if a thread of the user's waits for input
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
-import sys
 import termios
 import threading
 from array import array
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..shared import records
@@ -29,11 +26,12 @@ from ..shared.ledger import Slot
 from ..shared.records import Kind
 from ..shared.spool import LONGEST, MESSAGES
 from ..shared.tuples import NamedTuple
+from .c_stdout import flusher
 from .forks import mark
 from .stacks import protected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ..shared.frames import Buffer
     from ..shared.handover import Handover
@@ -49,32 +47,6 @@ _IOV = 512  # buffers in one system call; the limit is 1024 on the systems we kn
 _READ = 1 << 16  # more at a time would be memory fresh from the system, each time
 _ioctl, _FIONREAD = fcntl.ioctl, termios.FIONREAD
 _SLEEPS = int(Slot.SLEEPS)
-
-
-def _flusher(captured: int) -> Callable[[], None]:
-    """Make a function that flushes C's stdout, without giving up the GIL for it.
-
-    It flushes only while descriptor 1 is the captured pipe, which the supervisor always reads. The
-    user's code may have put a pipe of its own there, read by a thread of this very process; that
-    thread could not run, and nothing could end the wait.
-    """
-    library = ctypes.PyDLL(None)
-    name = "__stdoutp" if sys.platform == "darwin" else "stdout"
-    try:
-        stdout = ctypes.c_void_p.in_dll(library, name)
-        fflush = library.fflush
-    except (ValueError, AttributeError):  # a C library that does not export it
-        return lambda: None
-    pending = getattr(library, "__fpending", lambda _: 1)  # glibc and musl tell if there is any
-    ours = os.fstat(captured).st_ino
-
-    def flush() -> None:
-        if pending(stdout):
-            with suppress(OSError):  # descriptor 1 is closed
-                if os.fstat(1).st_ino == ours:
-                    fflush(stdout)
-
-    return flush
 
 
 class _Item(NamedTuple):
@@ -155,7 +127,7 @@ class Sender:
         self._woken = -1  # the sleep of the supervisor from which it was woken
         self._held: _Item | None = None
         self._frame: _Frame | None = None  # begun, and perhaps not whole yet
-        self.flush = _flusher(captured[0])
+        self.flush = flusher(captured[0])
         """Write out what C code has printed and the C library still holds."""
 
     def begin_again(self) -> None:
@@ -165,7 +137,7 @@ class Sender:
         self._last = None
         self._held = self._frame = None
         self._waiting_items.clear()
-        self.flush = _flusher(self._captured[0])
+        self.flush = flusher(self._captured[0])
 
     def is_ours(self) -> bool:
         """Tell whether this process is the worker, and not a child that was forked from it."""
@@ -279,9 +251,13 @@ class Sender:
     def _release(self) -> None:
         with self._lock:
             held = self._held
-            if held is not None and not self._spool_beginning(held, *held):
+            if held is None or self._spool_beginning(held, *held):
+                return
+            if self._held is held:
                 self._held = None
                 self._send(*held)
+            else:
+                self._resume()
 
     def show_code(self, number: int, content: bytes) -> None:
         """Send the execute_input of a cell, with its beginning if that was kept back."""
@@ -304,7 +280,10 @@ class Sender:
     def _spool_beginning(
         self, held: _Item, kind: Kind, number: int, parts: Sequence[Buffer]
     ) -> bool:
-        """Put a record into the spool in place of what was held back, or (False) do nothing."""
+        """Put a record into the spool in place of what was held back; give False if that cannot be.
+
+        If what was held back is not there afterwards, it waits to be written.
+        """
         if self._writing or self._frame:
             return False
         self._writing = True
