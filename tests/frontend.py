@@ -56,6 +56,9 @@ ENTRIES = {
 }
 """How a message looks in a transcript, by its type; others keep their content."""
 
+UNWARNED = "import warnings; warnings.filterwarnings('ignore', '.*multi-threaded')"
+"""A cell after which Python 3.12 tells no more that it forks beside threads."""
+
 _PORTS = range(20_000, 32_000)
 _SHARES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 _recent_ports: deque[int] = deque(maxlen=500)  # what was chosen may not be bound yet

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 import zmq
-from frontend import DEADLINE, Client, Kernel, kernel, wait_gone
+from frontend import DEADLINE, UNWARNED, Client, Kernel, kernel, wait_gone
 
 SETUP = "import os, signal, subprocess, sys, time; from IPython.display import display"
 
@@ -400,7 +400,8 @@ os.waitpid(pid, 0)[1]
 
     def test_fork_in_a_thread(self, frontend):
         """G38: the child has one thread, and ends with its function."""
-        code = """
+        code = f"""
+{UNWARNED}
 import threading
 def f():
     pid = os.fork()

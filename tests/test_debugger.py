@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from debugging import INITIALIZE, Panel
-from frontend import Gate
+from frontend import UNWARNED, Gate
 
 pytest.importorskip("debugpy")
 
@@ -194,6 +194,7 @@ class TestBreakpoints:
 
     def test_a_child_that_a_cell_forks_runs_through(self, panel):
         """G38: nobody could let it go on."""
+        panel.cell(UNWARNED)
         code = "import os\npid = os.fork()\nx = 1\nif not pid: os._exit(7)\nos.waitpid(pid, 0)[1]"
         panel.break_at(code, 3)
         cell = panel.run(code)

@@ -102,6 +102,24 @@ class TestExecute:
             assert all(isinstance(line, str) for line in content["traceback"])
         assert frontend.run("1") == [("result", "1")]
 
+    @pytest.mark.parametrize(
+        ("code", "ename", "words"),
+        [
+            ("f(1", "SyntaxError", "'(' was never closed"),
+            ("'''text", "SyntaxError", "unterminated triple-quoted string literal"),
+            (
+                "def f():",
+                "IndentationError",
+                "expected an indented block after function definition",
+            ),
+        ],
+    )
+    def test_a_cell_that_is_not_finished_says_what_is_missing(self, frontend, code, ename, words):
+        """In Python's own words, where IPython says "incomplete input"."""
+        reply = frontend.run(code, "error").reply
+        assert reply["ename"] == ename
+        assert reply["evalue"].startswith(words)
+
     def test_an_error_whose_text_fails(self, frontend):
         """G9: IPython shows its own error, too; the reply has one that was shown."""
         code = "class E(Exception):\n def __str__(self): 1 / 0\nraise E('x')"

@@ -14,7 +14,7 @@ import sys
 
 import psutil
 import pytest
-from frontend import Gate, merged
+from frontend import UNWARNED, Gate, merged
 
 SETUP = "import asyncio, os, signal, sys, threading, time"
 
@@ -412,6 +412,7 @@ class TestCells:
 
     def test_fork(self, frontend, sub):
         """G38: a child of a subshell's cell is no second worker."""
+        assert run(frontend, sub, UNWARNED) == []
         code = "pid = os.fork()\nif pid: os.waitpid(pid, 0)\nos.write(1, b'p' if pid else b'c');"
         assert run(frontend, sub, code) == [("stdout", "cp")]
         assert run(frontend, sub, "1") == [("result", "1")]

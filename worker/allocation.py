@@ -15,6 +15,7 @@ what is left, and pass the limit step by step.
 from __future__ import annotations
 
 import _posixsubprocess
+import os
 import resource
 import subprocess
 import threading
@@ -28,7 +29,7 @@ from ..shared.limits import LIMIT_OPTION
 from . import heap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _SPARE = 32 << 20  # bytes beyond the limit that cells get in the end
 _LITTLE = 2 << 20  # bytes that a cell gets when these are used up, too
@@ -36,6 +37,11 @@ _STACK = 8 << 20  # bytes of a thread's stack, where the system names no limit
 _BEGINNING = 1 << 20  # bytes that a thread takes before its first line; refused, it would hang
 _NEAR = 0.7  # of the limit: from here on it matters what is counted and not used
 _KIB = 1024
+# What starts a program; which of them subprocess takes depends on the version.
+_STARTS = (
+    (_posixsubprocess, "fork_exec"), (subprocess, "_fork_exec"),
+    (os, "posix_spawn"), (os, "posix_spawnp"),
+)  # fmt: skip
 
 
 class Allocation:
@@ -101,21 +107,22 @@ class Allocation:
         It is for the interpreter and its children together, and only the supervisor sees them all.
         Forked children free themselves; a program that is executed cannot.
         """
-        fork_exec = _posixsubprocess.fork_exec
+        for module, name in _STARTS:
+            start = getattr(module, name, None)
+            if start is not None:
+                setattr(module, name, self._without_limit(start))
 
-        @wraps(fork_exec)
-        def fork_exec_without_limit(*args: Any) -> int:
+    def _without_limit(self, start: Callable[..., int]) -> Callable[..., int]:
+        @wraps(start)
+        def start_without_limit(*args: Any, **options: Any) -> int:
             try:
                 self._set(self._given[0])
-                pid: int = fork_exec(*args)
-                return pid
+                return start(*args, **options)
             finally:
                 if self._held:
                     self._set(self._held)
 
-        for module, name in ((_posixsubprocess, "fork_exec"), (subprocess, "_fork_exec")):
-            if getattr(module, name, None) is fork_exec:
-                setattr(module, name, fork_exec_without_limit)
+        return start_without_limit
 
     def _follow_threads(self) -> None:
         """Let each thread that a cell starts bring the room for its stack."""

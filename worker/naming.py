@@ -20,6 +20,8 @@ class Compiler(CachingCompiler):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
+        # Or Python takes it that more is to come, and says "incomplete input" for what is missing.
+        self.reset_compiler_flags()
         self._prefix = ""  # of the files of cells; "" until somebody debugs
         self._codes: dict[str, str] = {}
 
