@@ -120,6 +120,27 @@ class TestExecute:
         assert reply["ename"] == ename
         assert reply["evalue"].startswith(words)
 
+    @pytest.mark.parametrize(
+        "code", ["1 / 0", "(", "%no_such_magic", "raise ExceptionGroup('g', [ValueError(1)])"]
+    )
+    def test_the_history_of_errors_has_what_was_shown(self, frontend, code):
+        """%notebook writes it; IPython keeps it of usage errors, too, which are only printed."""
+        reply = frontend.run(code, "error").reply
+        count = reply["execution_count"]
+        kept = f"get_ipython().history_manager.exceptions[{count}]"
+        assert frontend.run(f"print({kept}['ename'])") == [("stdout", reply["ename"] + "\n")]
+        if code != "%no_such_magic":
+            same = f"{kept} == dict(ename={reply['ename']!r}, evalue={reply['evalue']!r}, "
+            same += f"traceback={reply['traceback']!r})"
+            assert frontend.run(same) == [("result", "True")]
+
+    def test_an_error_is_formatted_once(self, frontend):
+        """IPython would do it once more for its history: half of the time of such a cell."""
+        code = "seen = []\nclass E(Exception):\n def _render_traceback_(self): seen.append(1); "
+        assert frontend.run(code + "return ['E']") == []
+        frontend.run("raise E", "error")
+        assert frontend.run("len(seen)") == [("result", "1")]
+
     def test_an_error_whose_text_fails(self, frontend):
         """G9: IPython shows its own error, too; the reply has one that was shown."""
         code = "class E(Exception):\n def __str__(self): 1 / 0\nraise E('x')"

@@ -25,6 +25,8 @@ class _Here(threading.local):
     """The running request's client answers ``input()``."""
     last_error: dict[str, Any] | None = None
     """Content of the error message of the running cell, once it was published."""
+    told_of: int = 0
+    """The ``id`` of the exception that it tells of, which itself would keep the cell's frames."""
     display_failed: bool = False
     """Showing the value of the running cell failed; that makes the cell fail."""
     showing: bool = False

@@ -228,7 +228,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         if error is None:  # %tb and the like: IPython shows the last one
             super().showtraceback(exc_tuple, *args, **kwargs)
             return
-        interrupts, told = self.interrupts, here.last_error
+        interrupts, told, raised = self.interrupts, here.last_error, error
         error = self.as_interrupt(error) or error
         interrupts.begin_telling(error)
         try:
@@ -239,6 +239,8 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
                 # user's code, which may be what took so long.
                 text = "(showing it was interrupted)"
                 self._tell(type(error), text, [f"{type(error).__name__}: {text}"])
+            if here.last_error is not told:
+                here.told_of = id(raised)
         finally:
             interrupts.end_telling()
 
@@ -248,7 +250,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         if isinstance(error, MemoryError):
             self.allocation.explain(error)
         trace = _without_ours(trace)
-        error.__traceback__ = trace  # IPython formats it once more, for its history
+        error.__traceback__ = trace  # for whoever looks at it later
         before = here.last_error
         if not _has_group(error):  # IPython prints a group on stderr, and so what has one behind it
             super().showtraceback((type(error), error, trace), *args, **kwargs)
@@ -272,6 +274,19 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - the user's own __str__
             text = f"<its __str__ failed: {type(error).__name__}>"
         self._tell(etype, text, stb)
+        here.told_of = id(evalue)
+
+    def _format_exception_for_storage(
+        self, exception: BaseException, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Give what was shown of an error, for IPython's history of errors.
+
+        It would be formatted once more, which takes longer than all the rest of such a cell.
+        """
+        if here.last_error is not None and here.told_of == id(exception):
+            return dict(here.last_error)
+        stored: dict[str, Any] = super()._format_exception_for_storage(exception, *args, **kwargs)
+        return stored
 
     def _tell(self, etype: type, text: str, stb: list[str]) -> None:
         told = here.last_error = {"ename": etype.__name__, "evalue": text, "traceback": stb}
