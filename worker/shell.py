@@ -239,8 +239,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
                 # user's code, which may be what took so long.
                 text = "(showing it was interrupted)"
                 self._tell(type(error), text, [f"{type(error).__name__}: {text}"])
-            if here.last_error is not told:
-                here.told_of = id(raised)
+            here.told_of = id(raised) if here.last_error is not told else 0
         finally:
             interrupts.end_telling()
 
