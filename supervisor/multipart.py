@@ -38,7 +38,10 @@ def receive(socket: zmq.Socket[bytes]) -> list[bytes] | None:
     # To ask is cheaper than an exception, which costs as much as a whole message.
     if not _get(socket, _EVENTS) & _POLLIN:
         return None
-    frame = _receive(socket, _NOBLOCK, False)
+    try:
+        frame = _receive(socket, _NOBLOCK, False)
+    except zmq.Again:
+        return None
     frames = [frame.bytes]
     while frame.more:
         frame = _receive(socket, 0, False)

@@ -88,7 +88,7 @@ def descendants(pid: int) -> list[int]:
         try:
             # Each thread has children of its own.
             threads = os.listdir(f"/proc/{parent}/task")  # noqa: PTH208 - names are enough
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             if parent == pid:
                 raise ProcessLookupError(f"there is no process {pid}") from None
             continue
@@ -151,7 +151,7 @@ _MEMORY = ("VmRSS", "RssAnon", "RssShmem", "VmSwap", "VmHWM")
 def _read(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, PermissionError) as error:  # gone, or hidden: another user's
         raise ProcessLookupError(str(error)) from None
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dis
 import os
 import socket
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +15,7 @@ from bulkhead_kernel.shared.frames import Decoder
 from bulkhead_kernel.shared.handover import Handover
 from bulkhead_kernel.shared.ledger import Ledger, Slot
 from bulkhead_kernel.shared.records import Kind
+from bulkhead_kernel.worker import channel
 from bulkhead_kernel.worker.channel import Sender
 
 CODE = b'{"code":"1"}'
@@ -151,3 +154,95 @@ def test_code_that_is_too_long_for_the_ring_goes_by_the_pipe(pair, size):
     )
     pair.sender.show_code(1, content)
     assert told == [("BEGIN", 1), ("PUBLISH", 1)]
+
+
+class AlarmError(Exception):
+    """What a handler of the user's raises."""
+
+
+class Handler:
+    """Runs at the n-th place at which Python would run a signal handler in the code of a sender.
+
+    That is where a function begins, after a call, and where a loop goes round.
+    """
+
+    FILES = frozenset(module.__file__ for module in (channel, ledgers, records, spool))
+    PLACES = frozenset({"CALL", "CALL_KW", "CALL_FUNCTION_EX", "JUMP_BACKWARD"})
+
+    def __init__(self, place, action):
+        self._left = place
+        self._action = action
+        self._before = {}
+
+    @property
+    def has_run(self):
+        return self._left <= 0
+
+    def __enter__(self):
+        sys.settrace(self._enter)
+
+    def __exit__(self, *_):
+        sys.settrace(None)
+
+    def _enter(self, frame, event, _):
+        if frame.f_code.co_filename not in self.FILES:
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        self._come_by()
+        return self._look
+
+    def _look(self, frame, event, _):
+        if event == "opcode":
+            if self._before.get(frame) in self.PLACES:
+                self._come_by()
+            self._before[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+        return self._look
+
+    def _come_by(self):
+        self._left -= 1
+        if self._left == 0:
+            sys.settrace(None)
+            self._action()
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["there is room", "the ring is full"])
+@pytest.mark.parametrize("says", [False, True], ids=["silent", "says something"])
+@pytest.mark.parametrize("raises", [False, True], ids=["returns", "raises"])
+@pytest.mark.parametrize("silent", [False, True], ids=["a cell", "a silent cell"])
+def test_a_signal_handler_at_any_place_leaves_a_cell_its_beginning(silent, raises, says, full):
+    """G2, G9, G28: once, and before all else. A request without one would cost the worker."""
+
+    def handle():
+        if says:
+            pair.sender.print(Kind.STDERR, 1, b"heard")
+        if raises:
+            raise AlarmError
+
+    place = 0
+    while True:
+        place += 1
+        pair = Pair()
+        if full:
+            pair.ledger[Slot.SPOOLED] = pair.sender._marked = pair.reader._taken = spool.SIZE - 10
+            pair.ledger[Slot.TAKEN] = 0
+        handler = Handler(place, handle)
+        begin(pair)
+        try:
+            with handler:
+                if silent:
+                    pair.sender.release()
+                else:
+                    pair.sender.show_code(1, CODE)
+        except AlarmError:
+            pair.sender.send(Kind.PUBLISH, 1, b"error", b"{}", b"{}")
+        done(pair)
+        told = [kind for kind, _ in pair.told()]
+        pair.close()
+        begins = [at for at, kind in enumerate(told) if kind.startswith("BEGIN")]
+        assert begins == [0], (place, told)
+        assert told[-1] == "DONE", (place, told)
+        # What it says before it raises in the middle of a write may be what is given up for that.
+        assert not (says and handler.has_run and not raises) or "STDERR" in told, (place, told)
+        if not handler.has_run:
+            break
+    assert place > 20, "there are places"

@@ -46,7 +46,7 @@ PIECE = LONGEST // 4
 _IOV = 512  # buffers in one system call; the limit is 1024 on the systems we know
 _READ = 1 << 16  # more at a time would be memory fresh from the system, each time
 _ioctl, _FIONREAD = fcntl.ioctl, termios.FIONREAD
-_SLEEPS = int(Slot.SLEEPS)
+_SLEEPS, _SPOOLED = int(Slot.SLEEPS), int(Slot.SPOOLED)
 
 
 class _Item(NamedTuple):
@@ -159,7 +159,9 @@ class Sender:
         if not self._is_ours():
             return False
         with self._lock:
-            if self._writing or self._held or self._frame or len(text) > LONGEST:
+            # Nothing in the spool may pass what waits: a signal handler has said it and raised.
+            waits = self._writing or self._held or self._frame or self._waiting_items
+            if waits or len(text) > LONGEST:
                 self._send(kind, number, (text,))
                 return True
             self._writing = True
@@ -201,7 +203,7 @@ class Sender:
         if sum(map(len, parts)) > LONGEST:
             return False
         with self._lock:
-            if self._writing or self._held or self._frame:
+            if self._writing or self._held or self._frame or self._waiting_items:
                 return False
             self._writing = True
             try:
@@ -284,7 +286,7 @@ class Sender:
 
         If what was held back is not there afterwards, it waits to be written.
         """
-        if self._writing or self._frame:
+        if self._writing or self._frame or self._waiting_items:
             return False
         self._writing = True
         try:
@@ -293,15 +295,19 @@ class Sender:
             self._last = None
             if len(record) > LONGEST or self._held is not held:
                 return False  # a signal handler has said something, and with it that
+            before = self._ledger.slots[_SPOOLED]
             self._held = None
-            if not self._spool.append_record(kind, record):
-                self._held = held
-                return False
+            try:
+                spooled = self._spool.append_record(kind, record)
+            finally:
+                # Also if a handler raises: without its beginning, the request could never end.
+                if self._ledger.slots[_SPOOLED] == before:
+                    self._waiting_items.appendleft(held)
         finally:
             self._writing = False
-        if self._waiting_items:  # said by a signal handler, on top of this
+        if spooled and self._waiting_items:  # said by a signal handler, on top of this
             self._resume()
-        return True
+        return spooled
 
     def close(self) -> None:
         """Let go of the pipes (in a forked child; its own children find nothing to close)."""
@@ -338,14 +344,14 @@ class Sender:
                 try:
                     frame = self._frame = self._begin(waiting)
                 except BaseException:
-                    waiting.pop()  # not begun: its sender is told why
+                    self._drop_newest()
                     raise
             try:
                 frame.write(self._fd)
             except BaseException:
-                if not frame.begun:  # nothing of it is in the pipe: its sender is told why
+                if not frame.begun:  # nothing of it is in the pipe
                     if waiting and waiting[-1] is frame.items[-1]:
-                        waiting.pop()
+                        self._drop_newest()
                     self._frame = None
                 raise
             self._marked, self._last = frame.spooled, None
@@ -353,6 +359,11 @@ class Sender:
                 if waiting and waiting[0] is item:
                     waiting.popleft()
             self._frame = None
+
+    def _drop_newest(self) -> None:
+        """Let go of what its sender is told was not sent. A request's beginning has none."""
+        if self._waiting_items[-1].kind is not Kind.BEGIN:
+            self._waiting_items.pop()
 
     def _begin(self, waiting: deque[_Item]) -> _Frame:
         """Make a frame of each record that waits, all of them for one system call."""

@@ -322,8 +322,10 @@ class MainLoop(Loop):
         wait = self._snapshots.wait(time.monotonic())
         if wait is None:
             return
-        due = self._loop.time() + wait
-        if self._alarm is not None and self._alarm.when() > due:
+        now = self._loop.time()
+        due = now + wait
+        # One that is past was kept from ringing: a signal handler has raised on top of it.
+        if self._alarm is not None and not now < self._alarm.when() <= due:
             self._alarm.cancel()
             self._alarm = None
         if self._alarm is None:
@@ -339,7 +341,10 @@ class MainLoop(Loop):
         self._save_soon()
 
     def _save_soon(self) -> None:
-        self._quiet_since = self._loop.time()
+        self._quiet_since = now = self._loop.time()
+        if self._save is not None and self._save.when() <= now:  # as above
+            self._save.cancel()
+            self._save = None
         if self._save is None:
             self._save = self._loop.call_later(_SAVE_AFTER, self._save_if_quiet)
 
