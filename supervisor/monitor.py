@@ -55,6 +55,7 @@ class _Watch:
         self.cpu: float | None = None  # of the family, when it was first looked at
         self.due = 0.0
         self.peak = 0
+        self.is_short = False  # of memory, when it was last looked at, and a snapshot has some
 
 
 class Monitor:
@@ -126,10 +127,14 @@ class Monitor:
         if use is not None and limit and use.charged > limit and not over:
             use = self._look(worker, afresh=True)  # before anybody is told that it is too much
         if use is not None and use.parked and not over and self._would_help(use):
-            # What the worker has let go of may be in its snapshot still.
-            self._to_control.put(events.MemoryShort())
+            # What the worker has let go of may be in its snapshot still. Looked at twice: a cell
+            # that grows fast is not helped by that, and needs its snapshot the more.
+            if watch.is_short:
+                self._to_control.put(events.MemoryShort())
+            watch.is_short = True
             watch.due = before + _CLOSEST
             return
+        watch.is_short = False
         if use is None:
             self._watch = None
             return

@@ -27,6 +27,7 @@ class Pair:
     def __init__(self):
         block = ledgers.create()
         self.ledger, theirs = Ledger(block), Ledger(block)
+        os.close(block)
         self._ring = spool.create()
         self.reader = spool.Reader(self._ring, theirs)
         self._pipes = [os.pipe() for _ in range(3)]
