@@ -34,7 +34,8 @@ class Pair:
         (self._records, fd), (out, _), (err, _) = self._pipes
         os.set_blocking(self._records, False)
         ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._handover = Handover(ours.detach())
+        self._handover = Handover(ours.fileno())
+        ours.close()
         self.sender = Sender(
             fd, (out, err), self.ledger, spool.Writer(self._ring, self.ledger),
             self._handover, SimpleNamespace(deliver=lambda: None),
@@ -184,6 +185,7 @@ class Handler:
 
     def __exit__(self, *_):
         sys.settrace(None)
+        self._before.clear()  # the frames, and with them all that a sender has open
 
     def _enter(self, frame, event, _):
         if frame.f_code.co_filename not in self.FILES:
