@@ -248,4 +248,4 @@ def test_a_signal_handler_at_any_place_leaves_a_cell_its_beginning(silent, raise
         assert not (says and handler.has_run and not raises) or "STDERR" in told, (place, told)
         if not handler.has_run:
             break
-    assert place > 20, "there are places"
+    assert place > 5, "there are places"  # Python 3.13 only tells of where functions begin
