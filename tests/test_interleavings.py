@@ -225,8 +225,9 @@ class TestOneWorker:
         stories = try_all(cells, [f"{CELL} 1"], [f"{CELL} 2"])
         assert (
             "starting -", "hello 1",
-            "busy 1", "stdout 1 'AB'", "stderr 1 'C'", "d 1", "idle 1", "reply 1 execute_reply ok",
-            "busy 2", "stdout 2 'FG'", "idle 2", "reply 2 execute_reply ok",
+            "busy 1", "execute_input 1", "stdout 1 'AB'", "stderr 1 'C'", "d 1", "idle 1",
+            "reply 1 execute_reply ok",
+            "busy 2", "execute_input 2", "stdout 2 'FG'", "idle 2", "reply 2 execute_reply ok",
         ) in stories  # fmt: skip
 
     def test_a_thread_that_outlives_its_cell(self):
@@ -309,8 +310,8 @@ class TestComms:
         stories = try_all(cells, [f"{CELL} 1; {CELL} 2", "see comm_open 1 c", "comm_msg 5 c"])
         assert {tuple(line for line in story if line[-1] in "15c" or "'A'" in line)
                 for story in stories} == {(
-            "hello 1", "busy 1", "comm_open 1 c", "busy 5", "comm_msg 5 c", "idle 5", "over 5",
-            "stdout 1 'A'", "idle 1",
+            "hello 1", "busy 1", "execute_input 1", "comm_open 1 c",
+            "busy 5", "comm_msg 5 c", "idle 5", "over 5", "stdout 1 'A'", "idle 1",
         )}  # fmt: skip
 
     def test_that_a_cell_takes_or_does_not(self):
@@ -401,7 +402,7 @@ class TestDeath:
         stories = try_all(cells, [f"{CELL} 1; {CELL} 2"], deaths=1, swift=True)
         assert (
             "starting -", "hello 1",
-            "busy 1", "stdout 1 'AB'",
+            "busy 1", "execute_input 1", "stdout 1 'AB'",
             "gone 1", "error 1 KernelKilled", "idle 1", "reply 1 execute_reply error aborting",
             "buried 1", "busy 2", "idle 2", "reply 2 execute_reply aborted", "hello 2",
         ) in stories  # fmt: skip

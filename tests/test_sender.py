@@ -31,8 +31,8 @@ class Pair:
         self._ring = spool.create()
         self.reader = spool.Reader(self._ring, theirs)
         self._pipes = [os.pipe() for _ in range(3)]
-        (self._records, fd), (out, _), (err, _) = self._pipes
-        os.set_blocking(self._records, False)
+        (self.records, fd), (out, _), (err, _) = self._pipes
+        os.set_blocking(self.records, False)
         ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._handover = Handover(ours.fileno())
         ours.close()
@@ -55,7 +55,7 @@ class Pair:
         """Give what was said, in order: kind and request."""
         told = []
         try:
-            data = os.read(self._records, 1 << 16)
+            data = os.read(self.records, 1 << 16)
         except BlockingIOError:
             data = b""
         for record in map(records.decode, Decoder().feed(data)):
@@ -93,7 +93,8 @@ def test_a_cell_begins_with_its_code(pair):
     """G2: one record, in the ring; nobody is woken for it."""
     begin(pair)
     pair.sender.show_code(1, CODE)
-    assert pair.ledger[Slot.SPOOLED] > 0
+    with pytest.raises(BlockingIOError):
+        os.read(pair.records, 1)
     done(pair)
     assert pair.told() == [("BEGIN_CELL", 1), ("DONE", 1)]
 
@@ -147,7 +148,7 @@ def test_the_code_of_another_shell_s_cell_is_its_own(pair):
 
 @pytest.mark.parametrize("size", [spool.LONGEST, spool.SIZE])
 def test_code_that_is_too_long_for_the_ring_goes_by_the_pipe(pair, size):
-    """G2: whatever its length; the pipe is emptied meanwhile."""
+    """G2: behind its beginning; what the pipe has no room for is another matter."""
     begin(pair)
     content = b"x" * size
     told = []
@@ -190,6 +191,8 @@ class Handler:
     def _enter(self, frame, event, _):
         if frame.f_code.co_filename not in self.FILES:
             return None
+        # The function first: Python 3.13 asks for it when it is told to tell of opcodes.
+        frame.f_trace = self._look
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         self._come_by()
         return self._look
@@ -248,4 +251,4 @@ def test_a_signal_handler_at_any_place_leaves_a_cell_its_beginning(silent, raise
         assert not (says and handler.has_run and not raises) or "STDERR" in told, (place, told)
         if not handler.has_run:
             break
-    assert place > 5, "there are places"  # Python 3.13 only tells of where functions begin
+    assert place > 20, "there are places"

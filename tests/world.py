@@ -290,7 +290,10 @@ class World:
     def _handle(self, worker, sender, request, place):
         """Handle one request, which is said to run in this place; tell whether to leave then."""
         msg_id, msg_type = request.message.msg_id, request.message.msg_type
-        yield from self._send(worker, Kind.BEGIN, request.number, b"1", b"")
+        if msg_type == "execute_request" and place is None:  # its beginning has its code
+            yield from self._send(worker, Kind.BEGIN_CELL, request.number, b"1", b"", b"{}")
+        else:
+            yield from self._send(worker, Kind.BEGIN, request.number, b"1", b"")
         if worker.heard:
             worker.running[place] = msg_id
         if msg_type == "execute_request" and (request.subshell is None or worker.cell == "-"):

@@ -207,15 +207,20 @@ class Sender:
                 return False
             self._writing = True
             try:
-                self.flush()
-                record = records.whole(kind, number, parts, self._ledger.written(self._waiting))
-                self._last = None
+                record = self._placed(kind, number, parts)
                 spooled = self._spool.append_record(kind, record)
             finally:
                 self._writing = False
             if spooled and (self._ledger.slots[_SLEEPS] != self._woken or self._waiting_items):
                 self._follow()
         return spooled
+
+    def _placed(self, kind: Kind, number: int, parts: Sequence[Buffer]) -> bytes:
+        """Make a record for the spool, with its place among the captured bytes of this moment."""
+        self.flush()
+        record = records.whole(kind, number, parts, self._ledger.written(self._waiting))
+        self._last = None
+        return record
 
     @protected
     def _follow(self) -> None:
@@ -290,9 +295,7 @@ class Sender:
             return False
         self._writing = True
         try:
-            self.flush()
-            record = records.whole(kind, number, parts, self._ledger.written(self._waiting))
-            self._last = None
+            record = self._placed(kind, number, parts)
             if len(record) > LONGEST or self._held is not held:
                 return False  # a signal handler has said something, and with it that
             before = self._ledger.slots[_SPOOLED]

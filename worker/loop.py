@@ -90,7 +90,8 @@ class Loop:
         self._hold = hold
         self._ledger = ledger
         self._meter = meter
-        self._is_main = self._waits = False
+        self._is_main = False
+        self._waits = False  # for a request; ``running.waiting``, also for a cancelled cell to end
         # Context variables that a cell sets are there in the next one, as in a module.
         self._context = copy_context()
         self._asides = Asides(
@@ -280,8 +281,8 @@ class MainLoop(Loop):
         self._is_main = True
         self._settle = settle
         self._snapshots = parts.shell.snapshots
-        # Timers are left to ring, and set again if it was too early: a new one for each request
-        # would take longer than all that a cell is measured for.
+        # Timers are left to ring, and set again if it was too early: else each request would have
+        # two of them made and cancelled.
         self._alarm: asyncio.TimerHandle | None = None
         self._save: asyncio.TimerHandle | None = None
         self._quiet_since = 0.0
@@ -299,7 +300,7 @@ class MainLoop(Loop):
         There is history to save, variables have changed, or the user leaves.
         """
         self._save_soon()
-        if (self._is_over() or self._snapshots.budget.wanted) and self._running.waiting:
+        if (self._is_over() or self._snapshots.budget.wanted) and self._waits:
             self._loop.stop()
 
     def _serve(self, request: Request) -> None:

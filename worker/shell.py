@@ -249,7 +249,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         if isinstance(error, MemoryError):
             self.allocation.explain(error)
         trace = _without_ours(trace)
-        error.__traceback__ = trace  # for whoever looks at it later
+        error.__traceback__ = trace  # pdb.pm() and the like take it from there
         before = here.last_error
         if not _has_group(error):  # IPython prints a group on stderr, and so what has one behind it
             super().showtraceback((type(error), error, trace), *args, **kwargs)
