@@ -28,6 +28,7 @@ from datetime import datetime
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import psutil
 import zmq
@@ -129,6 +130,15 @@ def free_ports(count):
             _recent_ports.append(port)
             found.append(port)
     return found
+
+
+def listens(url):
+    """Tell whether a server answers: a Jupyter server says its address before it listens there."""
+    address = urlsplit(url)
+    with suppress(ConnectionRefusedError):
+        sockets.create_connection((address.hostname, address.port), timeout=DEADLINE).close()
+        return True
+    return False
 
 
 class Gate:

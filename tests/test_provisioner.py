@@ -18,7 +18,7 @@ import pytest
 from bulkhead_kernel.kernelspec.cli import main
 from bulkhead_kernel.kernelspec.provisioner import Provisioner
 from bulkhead_kernel.kernelspec.spec import PROVISIONER
-from frontend import DEADLINE, wait_gone
+from frontend import DEADLINE, listens, wait_gone
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager, KernelManager
@@ -336,6 +336,7 @@ class Server:
         file = folder / "runtime" / f"jpserver-{self.process.pid}.json"
         self.info = self.wait_for(lambda: file.exists() and file.read_text())
         self.info = json.loads(self.info)
+        self.wait_for(lambda: listens(self.info["url"]))
 
     def wait_for(self, look):
         """Wait for what the server does by itself, which nothing tells us of."""

@@ -19,6 +19,7 @@ from bulkhead_kernel.kernelspec.cli import main
 from bulkhead_kernel.kernelspec.spec import MODULE
 from bulkhead_kernel.kernelspec.top_kernels import GONE, NO_SERVER, Kernels
 from bulkhead_kernel.kernelspec.top_view import NOBODY
+from frontend import listens
 from jupyter_client.blocking import BlockingKernelClient
 
 DEADLINE = 60
@@ -100,7 +101,9 @@ class Runtime:
         process = self.start("-m", "jupyter_server", "--ip=127.0.0.1", *options)
         file = self.folder / f"jpserver-{process.pid}.json"
         wait_for(lambda: self.is_written(file), process)
-        return json.loads(file.read_text())
+        info = json.loads(file.read_text())
+        wait_for(lambda: listens(info["url"]), process)
+        return info
 
     @staticmethod
     def is_written(file):
