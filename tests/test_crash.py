@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -439,14 +439,15 @@ class TestQueue:
         self, frontend, code, ename
     ):
         """G11, G21: its date says that its client could not know; the next one runs."""
-        for _ in range(10):  # one of them, at least, is on its way no longer than it has to be
-            frontend.finish(dated(frontend, ""))
-        parent, then = dated(frontend, code), datetime.now(UTC)
+        made = datetime.now(UTC)
+        parent = dated(frontend, code, made)
         frontend.recv_begin(parent)
         frontend.recv_error(parent, ename)
         frontend.recv_idle(parent)
         frontend.recv_reply(parent, "error")
-        late = [dated(frontend, "never", then) for _ in range(3)]
+        # The dates are a clock's next ticks: taken from the real one they are as far apart as the
+        # machine's load has it, and a slow clock is believed less.
+        late = [dated(frontend, "never", made + timedelta(microseconds=i)) for i in (1, 2, 3)]
         after = dated(frontend, "1")
         for each in late:
             frontend.recv_aborted(each)
