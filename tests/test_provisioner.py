@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -356,8 +357,15 @@ class Server:
             return json.load(response)
 
     def supervisor(self):
-        """Give the pid of the only kernel, 0 if there is none."""
-        pids = [child.pid for child in psutil.Process(self.process.pid).children()]
+        """Give the pid of the only kernel, 0 if there is none.
+
+        A server has other children for a while; only a kernel's has a connection file.
+        """
+        pids = []
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if any("kernel-" in argument for argument in child.cmdline()):
+                    pids.append(child.pid)
         return pids[0] if len(pids) == 1 else 0
 
     def end(self):
