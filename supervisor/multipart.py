@@ -40,7 +40,7 @@ def receive(socket: zmq.Socket[bytes]) -> list[bytes] | None:
         return None
     try:
         frame = _receive(socket, _NOBLOCK, False)
-    except zmq.Again:
+    except zmq.Again:  # not seen; but a thread of the kernel would end over it
         return None
     frames = [frame.bytes]
     while frame.more:

@@ -130,13 +130,13 @@ def status(pid: int) -> Status:
 def shares(pid: int) -> Shares | None:
     """Read what part of shared memory is its own; None where the system does not tell.
 
-    Raises ProcessLookupError if there is no such process.
+    That it does not may also mean that the process is gone: ``status`` tells.
     """
     if sys.platform != "linux":
         return None
     try:
         fields = _fields(_read(f"/proc/{pid}/smaps_rollup"))
-    except OSError:  # not ours to read, or an old system
+    except OSError:  # not ours to read, or an old system, or gone
         return None
     if "Pss" not in fields:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from bulkhead_kernel.supervisor import portable, procfs
@@ -93,6 +94,26 @@ def test_a_number_that_another_process_has_by_now_is_not_its(tree, monkeypatch):
     life = procfs.life
     monkeypatch.setattr(procfs, "life", lambda pid: life(pid)._replace(began=-1.0))
     assert family.look() is None
+
+
+def test_what_is_hidden_is_not_there(tree, monkeypatch):
+    """Where /proc hides other users' processes (hidepid), a worker that has some is looked at."""
+    process, descendants = tree
+    hidden = tuple(f"/proc/{pid}/" for pid in descendants)
+
+    def unless_hidden(read):
+        def look(path):
+            if str(path).startswith(hidden):
+                raise PermissionError(path)
+            return read(path)
+
+        return look
+
+    monkeypatch.setattr(Path, "read_bytes", unless_hidden(Path.read_bytes))
+    monkeypatch.setattr(os, "listdir", unless_hidden(os.listdir))
+    use = Family(process.pid).look()
+    assert use is not None
+    assert (use.children, use.memory > 0) == (0, True)
 
 
 def test_a_limit_is_lifted_to_what_the_process_may_have(tree):
