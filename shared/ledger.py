@@ -43,6 +43,8 @@ class Slot(IntEnum):
     SPOOLED = 24  # the worker: bytes of printed text ever spooled
     TAKEN = 25  # IOPub: how many of them it has taken
     SLEEPS = 26  # IOPub: how often it has gone to sleep; text that comes then has to wake it
+    LOOKS = 27  # Control: how often the worker was to look at its orders
+    LOOKED = 28  # the worker: the newest of those times of which its Python code has heard
     # What cells use, in bytes and microseconds.
     CELL = 12  # the worker: the number of the running execute_request; 0 if none runs
     CELL_COUNT = 13  # the worker: its execution_count

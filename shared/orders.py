@@ -5,6 +5,9 @@ open a subshell brings the reading end of the pipe on which its requests will co
 by the end of that pipe, and needs no order.
 
 The order comes first, then LOOK_SIGNAL, upon which the worker's main thread takes what is there.
+That thread may be about to wait in a system call, past the last place at which Python looks for
+signals: then it would hear of this one when the call is over, in an hour. So it is told again if it
+has not heard.
 """
 
 from __future__ import annotations

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AT_ONCE = 64  # messages
+_LOOK_AGAIN = (0.05, 0.2, 1.0, 5.0)
+"""Seconds until a worker that has not heard of its orders is told once more, and from then to the
+next time. After the last it is in C code that does not return, and hears when it does."""
 
 
 class Control:
@@ -128,10 +131,20 @@ class Control:
             case events.Ordered(generation):
                 if (process := self._lives.present(generation)) is not None:
                     process.look()
+                    self._timers.after(_LOOK_AGAIN[0], lambda: self._insist(generation))
             case events.Overrun(generation, number, verdict):
                 self._overrun(generation, number, verdict)
             case _:
                 self._take_from_clients(event)
+
+    def _insist(self, generation: int, times: int = 1) -> None:
+        """Have a worker look at its orders again, if it has not heard (see ``orders``)."""
+        process = self._lives.present(generation)
+        if process is None or process.has_looked():
+            return
+        process.look_again()
+        if times < len(_LOOK_AGAIN):
+            self._timers.after(_LOOK_AGAIN[times], lambda: self._insist(generation, times + 1))
 
     def _take_from_clients(self, event: ToControl) -> None:
         match event:

@@ -33,7 +33,8 @@ class WorkerProcess:
         self._crash = crash
         self._buried = False
         self._offered = False
-        self._interrupts = 0  # the ledger's copy is the worker's to overwrite, if it runs wild
+        # The ledger's copies of these are the worker's to overwrite, if it runs wild.
+        self._interrupts = self._looks = 0
         self._ended: Ended | None = None
         self._last_stack = ""
         self._kills = memory.read()
@@ -58,6 +59,10 @@ class WorkerProcess:
     def has_heard(self) -> bool:
         """Tell whether its Python code has heard of every interrupt."""
         return self.worker.ledger[Slot.HANDLED] == self._interrupts
+
+    def has_looked(self) -> bool:
+        """Tell whether its Python code has looked at all orders."""
+        return self.worker.ledger[Slot.LOOKED] == self._looks
 
     # What is done to it.
 
@@ -87,6 +92,12 @@ class WorkerProcess:
 
     def look(self) -> None:
         """Have it look at the orders that it was sent."""
+        self._looks += 1
+        self.worker.ledger[Slot.LOOKS] = self._looks
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Have it look, if it has not heard of that."""
         with suppress(ProcessLookupError):
             os.kill(self.worker.pid, LOOK_SIGNAL)
 

@@ -174,6 +174,30 @@ class TestLife:
         assert frontend.run("task.cancelled()") == [("result", "True")]
 
 
+class TestBeginning:
+    def test_a_signal_that_is_not_heard_is_sent_again(self, fresh, gate):
+        """G3: a subshell begins although the main thread went to wait just before it could hear."""
+        subshell = create(fresh)
+        parent = fresh.execute(f"""
+import signal
+from bulkhead_kernel.shared.signals import LOOK_SIGNAL
+look = signal.getsignal(LOOK_SIGNAL)
+def lose(*_):
+    signal.signal(LOOK_SIGNAL, look)
+    print('lost')
+signal.signal(LOOK_SIGNAL, lose)
+print('held')
+{gate.wait};""")
+        fresh.recv_begin(parent)
+        fresh.recv_stream("stdout", "held\n", parent)
+        beside = execute(fresh, subshell, "2")
+        fresh.recv_stream("stdout", "lost\n", parent)
+        assert fresh.finish(beside) == [("result", "2")]
+        gate.open()
+        fresh.recv_idle(parent)
+        fresh.recv_reply(parent)
+
+
 class TestUnknown:
     def test_ids_get_an_error(self, frontend):
         """G9: busy, idle and an error reply; no cell is run."""

@@ -83,7 +83,7 @@ def run(descriptors: Descriptors, options: Options, parent: int) -> None:
     current.follow_threads()
     sys.stdout = as_text(Stream("stdout", 1, sender, current))
     sys.stderr = as_text(Stream("stderr", 2, sender, current))
-    subshells = Subshells(Orders(descriptors.orders), interrupts, sender, allocation)
+    subshells = Subshells(Orders(descriptors.orders), interrupts, sender, allocation, ledger)
     publisher = Publisher(sender, current)
     comms = Comms(publisher)
     comms.install()

@@ -22,6 +22,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..shared.handover import Handover, HandoverError
+from ..shared.ledger import Slot
 from ..shared.orders import INTERRUPT, OPEN
 from ..shared.records import Kind
 from ..shared.signals import LOOK_SIGNAL
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from ..shared.handover import Handed
+    from ..shared.ledger import Ledger
     from ..shared.orders import Orders
     from .allocation import Allocation
     from .channel import Sender
@@ -58,8 +60,10 @@ class Subshells:
         interrupts: Interrupts,
         sender: Sender,
         allocation: Allocation,
+        ledger: Ledger,
     ) -> None:
         self._orders = orders
+        self._ledger = ledger
         self._interrupts = interrupts
         self._sender = sender
         self._allocation = allocation
@@ -113,6 +117,7 @@ class Subshells:
     def _look(self, _signum: int, frame: FrameType | None) -> None:
         """Handle LOOK_SIGNAL. An interrupt that comes meanwhile is seen to in the end."""
         __tracebackhide__ = True
+        looks = self._ledger[Slot.LOOKS]
         while (order := self._orders.take()) is not None:
             if order.what == OPEN:
                 self._open(order.number, order.requests)
@@ -120,6 +125,7 @@ class Subshells:
                 self._meant.add(order.number)
                 for strikes in list(self._strikes):
                     strikes.strike(order.number)
+        self._ledger[Slot.LOOKED] = looks
         self._interrupts.again(frame)
 
     def _open(self, number: int, requests: int) -> None:
